@@ -1,0 +1,19 @@
+output "migration_instance_id" {
+  description = "Id of the instance that changes the database's schema."
+  value       = aws_instance.migration.id
+}
+
+output "template_instance_id" {
+  description = "Id of the instance that becomes the fleet's image."
+  value       = aws_instance.template.id
+}
+
+output "base_ami_id" {
+  description = "Id of the base image that the template instance was really launched from, which is not always the newest."
+  value       = aws_instance.template.ami
+}
+
+output "key_name" {
+  description = "Name of the deployer's key pair."
+  value       = aws_key_pair.deployer.key_name
+}

@@ -1,0 +1,22 @@
+terraform {
+  # 1.11 is the first version with write-only arguments and with the S3 backend's own lock file.
+  required_version = ">= 1.11"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 5.100"
+    }
+  }
+
+  # Bucket, key and region are handed over at `terraform init`: the state lives in the cloud it describes.
+  backend "s3" {}
+}
+
+provider "aws" {
+  region = var.region
+
+  default_tags {
+    tags = var.tags
+  }
+}
