@@ -32,7 +32,7 @@ variable "tags" {
   }
 }
 
-# ---- From the vpc stage --------------------------------------------------------
+# ---- From the vpc stage ------------------------------------------------------
 
 variable "vpc_id" {
   description = "Id of the VPC."
@@ -64,16 +64,17 @@ variable "app_security_group_id" {
   }
 }
 
-# ---- This stage ----------------------------------------------------------------
+# ---- This stage --------------------------------------------------------------
 
 variable "engine_version" {
   description = "PostgreSQL version; the major version alone lets AWS choose and upgrade the minor one."
   type        = string
   default     = "17"
 
+  # From 15 on RDS itself refuses connections without TLS (rds.force_ssl), which this stage relies on.
   validation {
-    condition     = can(regex("^1[4-9]([.][0-9]+)?$", var.engine_version))
-    error_message = "engine_version \"${var.engine_version}\" is not a PostgreSQL version that RDS offers: type a major version like 17, or a full one like 17.5."
+    condition     = can(regex("^1[5-9]([.][0-9]+)?$", var.engine_version))
+    error_message = "engine_version \"${var.engine_version}\" is not usable: type PostgreSQL 15 or later, as a major version like 17 or a full one like 17.5."
   }
 }
 

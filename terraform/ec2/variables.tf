@@ -32,7 +32,7 @@ variable "tags" {
   }
 }
 
-# ---- From the vpc stage --------------------------------------------------------
+# ---- From the vpc stage ------------------------------------------------------
 
 variable "vpc_id" {
   description = "Id of the VPC."
@@ -64,7 +64,7 @@ variable "app_security_group_id" {
   }
 }
 
-# ---- This stage ----------------------------------------------------------------
+# ---- This stage --------------------------------------------------------------
 
 variable "ssh_cidr" {
   description = "Address of the machine that runs the playbooks, as a /32: nobody else reaches SSH."

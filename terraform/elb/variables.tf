@@ -32,7 +32,7 @@ variable "tags" {
   }
 }
 
-# ---- From the vpc stage --------------------------------------------------------
+# ---- From the vpc stage ------------------------------------------------------
 
 variable "vpc_id" {
   description = "Id of the VPC."
@@ -74,7 +74,7 @@ variable "app_security_group_id" {
   }
 }
 
-# ---- Fleet ---------------------------------------------------------------------
+# ---- Fleet -------------------------------------------------------------------
 
 variable "ami_id" {
   description = "Id of the baked image that the fleet runs."
@@ -147,7 +147,7 @@ variable "detailed_monitoring" {
   default     = true
 }
 
-# ---- Health check of the load balancer -----------------------------------------
+# ---- Health check of the load balancer ---------------------------------------
 
 variable "health_check_path" {
   description = "Path that must answer 200; a cheap one that needs no database, or a busy instance gets killed for being busy."
@@ -209,7 +209,7 @@ variable "unhealthy_threshold" {
   }
 }
 
-# ---- Target group --------------------------------------------------------------
+# ---- Target group ------------------------------------------------------------
 
 variable "slow_start" {
   description = "Seconds over which a newly healthy instance's share of the requests grows to its full size; 0 gives it a full share at once."
@@ -233,7 +233,7 @@ variable "deregistration_delay" {
   }
 }
 
-# ---- Scaling -------------------------------------------------------------------
+# ---- Scaling -----------------------------------------------------------------
 
 variable "scale_out_cpu_threshold" {
   description = "Average CPU of the fleet in percent, at or above which instances are added."

@@ -1,0 +1,140 @@
+# The database: one PostgreSQL instance in private subnets that only the application's hosts reach.
+
+locals {
+  port = 5432
+}
+
+# ---- Who may connect -----------------------------------------------------------
+
+resource "aws_security_group" "database" {
+  name        = "${var.name}-database"
+  description = "PostgreSQL, from hosts of the application only"
+  vpc_id      = var.vpc_id
+
+  tags = { Name = "${var.name}-database" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "app" {
+  security_group_id            = aws_security_group.database.id
+  description                  = "PostgreSQL from hosts of the application"
+  referenced_security_group_id = var.app_security_group_id
+  ip_protocol                  = "tcp"
+  from_port                    = local.port
+  to_port                      = local.port
+
+  tags = { Name = "${var.name}-database-from-app" }
+}
+
+resource "aws_db_subnet_group" "this" {
+  name        = var.name
+  description = "Private subnets of ${var.name}"
+  subnet_ids  = var.private_subnet_ids
+
+  tags = { Name = var.name }
+}
+
+# ---- Passwords -----------------------------------------------------------------
+# They are made by AWS on the first apply and kept in the parameter store. Ephemeral values and write-only arguments
+# (value_wo, password_wo) are never written to the state or a plan.
+# No punctuation: the passwords end up in a connection URI. 32 letters and digits are 190 bits.
+
+ephemeral "aws_secretsmanager_random_password" "master" {
+  password_length     = 32
+  exclude_punctuation = true
+}
+
+ephemeral "aws_secretsmanager_random_password" "app" {
+  password_length     = 32
+  exclude_punctuation = true
+}
+
+# A new random value is drawn in every run, but written only when value_wo_version changes.
+
+resource "aws_ssm_parameter" "master_password" {
+  name             = "/${var.name}/database/master_password"
+  description      = "Password of the database's master user ${var.master_username}"
+  type             = "SecureString"
+  value_wo         = ephemeral.aws_secretsmanager_random_password.master.random_password
+  value_wo_version = 1
+}
+
+resource "aws_ssm_parameter" "app_password" {
+  name             = "/${var.name}/database/app_password"
+  description      = "Password of the application's database role ${var.app_username}"
+  type             = "SecureString"
+  value_wo         = ephemeral.aws_secretsmanager_random_password.app.random_password
+  value_wo_version = 1
+}
+
+# The instance gets what is in the store and not what was drawn in this run: an apply that was interrupted between the
+# two is finished with the same password.
+ephemeral "aws_ssm_parameter" "master_password" {
+  arn = aws_ssm_parameter.master_password.arn
+}
+
+# ---- The instance --------------------------------------------------------------
+
+resource "aws_db_parameter_group" "this" {
+  # A prefix and create_before_destroy, because a group in use can't be deleted: another major version needs a new group first.
+  name_prefix = "${var.name}-"
+  description = "PostgreSQL settings of ${var.name}"
+  family      = "postgres${split(".", var.engine_version)[0]}"
+
+  # Static: PostgreSQL reads it when it starts. On a running instance a new value waits for the next restart.
+  parameter {
+    name         = "max_connections"
+    value        = var.max_connections
+    apply_method = "pending-reboot"
+  }
+
+  # rds.force_ssl is left alone: it is on by default since PostgreSQL 15, so nothing crosses the network in the clear,
+  # and libpq's default (sslmode=prefer) uses TLS by itself. Repeating a default here only invites differences in plans.
+
+  tags = { Name = var.name }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_db_instance" "this" {
+  identifier = var.name
+
+  engine                     = "postgres"
+  engine_version             = var.engine_version
+  auto_minor_version_upgrade = true
+  instance_class             = var.instance_class
+  parameter_group_name       = aws_db_parameter_group.this.name
+
+  storage_type      = "gp3"
+  allocated_storage = var.allocated_storage
+  storage_encrypted = true
+
+  db_name             = var.database_name
+  username            = var.master_username
+  password_wo         = ephemeral.aws_ssm_parameter.master_password.value
+  password_wo_version = aws_ssm_parameter.master_password.version # a password overwritten in the store reaches the instance with the next apply
+
+  db_subnet_group_name   = aws_db_subnet_group.this.name
+  vpc_security_group_ids = [aws_security_group.database.id]
+  port                   = local.port
+  publicly_accessible    = false
+  multi_az               = var.multi_az
+
+  backup_retention_period = var.backup_retention_days
+  copy_tags_to_snapshot   = true
+  deletion_protection     = var.deletion_protection
+  skip_final_snapshot     = var.skip_final_snapshot
+
+  # Snapshots outlive instances, so the name must not come back with the next one.
+  final_snapshot_identifier = "${var.name}-final-${formatdate("YYYYMMDDhhmmss", plantimestamp())}"
+
+  # Otherwise changes wait for the weekly maintenance window, and an apply that succeeded would have changed nothing.
+  apply_immediately = true
+
+  tags = { Name = var.name }
+
+  lifecycle {
+    ignore_changes = [final_snapshot_identifier] # the time of the first apply stays
+  }
+}

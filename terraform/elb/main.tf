@@ -1,0 +1,244 @@
+# The fleet: load balancer -> target group <- autoscaling group <- launch template, and the alarms that scale it.
+
+locals {
+  http_port = 80
+}
+
+# ---- Who may connect: everyone to the load balancer, only the load balancer to the fleet ----
+
+resource "aws_security_group" "load_balancer" {
+  name        = "${var.name}-load-balancer"
+  description = "HTTP from everywhere, out to the fleet only"
+  vpc_id      = var.vpc_id
+
+  tags = { Name = "${var.name}-load-balancer" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "load_balancer" {
+  security_group_id = aws_security_group.load_balancer.id
+  description       = "HTTP from everywhere"
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "tcp"
+  from_port         = local.http_port
+  to_port           = local.http_port
+
+  tags = { Name = "${var.name}-load-balancer-in" }
+}
+
+resource "aws_vpc_security_group_egress_rule" "load_balancer" {
+  security_group_id            = aws_security_group.load_balancer.id
+  description                  = "HTTP to the fleet"
+  referenced_security_group_id = aws_security_group.fleet.id
+  ip_protocol                  = "tcp"
+  from_port                    = local.http_port
+  to_port                      = local.http_port
+
+  tags = { Name = "${var.name}-load-balancer-to-fleet" }
+}
+
+resource "aws_security_group" "fleet" {
+  name        = "${var.name}-fleet"
+  description = "HTTP from the load balancer only"
+  vpc_id      = var.vpc_id
+
+  tags = { Name = "${var.name}-fleet" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "fleet" {
+  security_group_id            = aws_security_group.fleet.id
+  description                  = "HTTP from the load balancer"
+  referenced_security_group_id = aws_security_group.load_balancer.id
+  ip_protocol                  = "tcp"
+  from_port                    = local.http_port
+  to_port                      = local.http_port
+
+  tags = { Name = "${var.name}-fleet-from-load-balancer" }
+}
+
+# ---- Load balancer -------------------------------------------------------------
+
+resource "aws_lb" "this" {
+  name               = var.name
+  load_balancer_type = "application"
+  internal           = false
+  subnets            = var.public_subnet_ids
+  security_groups    = [aws_security_group.load_balancer.id]
+
+  # Headers with invalid names are a way to smuggle requests past a proxy.
+  drop_invalid_header_fields = true
+
+  tags = { Name = var.name }
+}
+
+resource "aws_lb_target_group" "fleet" {
+  name        = var.name
+  vpc_id      = var.vpc_id
+  target_type = "instance"
+  protocol    = "HTTP"
+  port        = local.http_port
+
+  slow_start           = var.slow_start
+  deregistration_delay = var.deregistration_delay
+
+  health_check {
+    path                = var.health_check_path
+    matcher             = "200"
+    interval            = var.health_check_interval
+    timeout             = var.health_check_timeout
+    healthy_threshold   = var.healthy_threshold
+    unhealthy_threshold = var.unhealthy_threshold
+  }
+
+  tags = { Name = var.name }
+}
+
+# HTTPS needs a certificate, and that a domain of your own: add a listener on 443 here, and let this one redirect to it.
+resource "aws_lb_listener" "http" {
+  load_balancer_arn = aws_lb.this.arn
+  protocol          = "HTTP"
+  port              = local.http_port
+
+  default_action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.fleet.arn
+  }
+
+  tags = { Name = "${var.name}-http" }
+}
+
+# ---- Fleet ---------------------------------------------------------------------
+
+resource "aws_launch_template" "fleet" {
+  name        = var.name
+  description = "Fleet of ${var.name}"
+
+  image_id               = var.ami_id
+  instance_type          = var.instance_type
+  vpc_security_group_ids = [var.app_security_group_id, aws_security_group.fleet.id]
+  update_default_version = true
+
+  # No key pair: nobody logs in to the fleet. What should change there changes in the image.
+
+  metadata_options {
+    http_endpoint               = "enabled"
+    http_tokens                 = "required"
+    http_put_response_hop_limit = 1
+  }
+
+  monitoring {
+    enabled = var.detailed_monitoring
+  }
+
+  # No block devices: the root volume is as the image has it. The image is made from the template instance's encrypted
+  # gp3 volume, and a volume made from an encrypted snapshot is always encrypted.
+
+  # The provider's default_tags reach what Terraform makes itself, but not what the autoscaling group launches:
+  # volumes get their tags here, instances from the group's own tags below.
+  tag_specifications {
+    resource_type = "volume"
+    tags          = local.fleet_tags
+  }
+
+  tags = { Name = var.name }
+}
+
+locals {
+  fleet_tags = merge(var.tags, {
+    Name = "${var.name}-fleet"
+    Role = "fleet"
+  })
+}
+
+resource "aws_autoscaling_group" "fleet" {
+  name                = var.name
+  min_size            = var.asg_min_size
+  max_size            = var.asg_max_size
+  desired_capacity    = var.asg_min_size # at the start; then the alarms decide
+  vpc_zone_identifier = var.private_subnet_ids
+
+  # A number and not $Latest: with $Latest an instance refresh can't tell old instances from new ones. Running
+  # instances are replaced by that refresh, which Ansible starts, watches and undoes; Terraform can do neither of these.
+  launch_template {
+    id      = aws_launch_template.fleet.id
+    version = aws_launch_template.fleet.latest_version
+  }
+
+  target_group_arns = [aws_lb_target_group.fleet.arn]
+
+  # An instance that runs but doesn't serve is replaced too. Without the grace period a booting one would be.
+  health_check_type         = "ELB"
+  health_check_grace_period = var.health_check_grace_period
+
+  default_cooldown = var.scaling_cooldown
+
+  # Ansible waits for healthy targets, and says so meanwhile.
+  wait_for_capacity_timeout = "0"
+
+  # On teardown the instances go with the group at once; there is nobody left to drain them for.
+  force_delete = true
+
+  dynamic "tag" {
+    for_each = local.fleet_tags
+
+    content {
+      key                 = tag.key
+      value               = tag.value
+      propagate_at_launch = true
+    }
+  }
+
+  lifecycle {
+    ignore_changes = [desired_capacity]
+  }
+
+  # The load balancer's health check says nothing about a target group that no listener uses.
+  depends_on = [aws_lb_listener.http]
+}
+
+# ---- Scaling: many at once when busy, fewer at once when idle ------------------
+
+resource "aws_autoscaling_policy" "scale_out" {
+  name                   = "${var.name}-scale-out"
+  autoscaling_group_name = aws_autoscaling_group.fleet.name
+  policy_type            = "SimpleScaling"
+  adjustment_type        = "ChangeInCapacity"
+  scaling_adjustment     = var.scale_out_adjustment
+  cooldown               = var.scaling_cooldown
+}
+
+resource "aws_autoscaling_policy" "scale_in" {
+  name                   = "${var.name}-scale-in"
+  autoscaling_group_name = aws_autoscaling_group.fleet.name
+  policy_type            = "SimpleScaling"
+  adjustment_type        = "ChangeInCapacity"
+  scaling_adjustment     = var.scale_in_adjustment
+  cooldown               = var.scaling_cooldown
+}
+
+resource "aws_cloudwatch_metric_alarm" "cpu_high" {
+  alarm_name          = "${var.name}-cpu-high"
+  alarm_description   = "Average CPU of the fleet >= ${var.scale_out_cpu_threshold} %: add ${var.scale_out_adjustment} instances"
+  namespace           = "AWS/EC2"
+  metric_name         = "CPUUtilization"
+  dimensions          = { AutoScalingGroupName = aws_autoscaling_group.fleet.name }
+  statistic           = "Average"
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = var.scale_out_cpu_threshold
+  period              = var.alarm_period
+  evaluation_periods  = var.alarm_evaluation_periods
+  alarm_actions       = [aws_autoscaling_policy.scale_out.arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "cpu_low" {
+  alarm_name          = "${var.name}-cpu-low"
+  alarm_description   = "Average CPU of the fleet <= ${var.scale_in_cpu_threshold} %: remove ${- var.scale_in_adjustment} instances"
+  namespace           = "AWS/EC2"
+  metric_name         = "CPUUtilization"
+  dimensions          = { AutoScalingGroupName = aws_autoscaling_group.fleet.name }
+  statistic           = "Average"
+  comparison_operator = "LessThanOrEqualToThreshold"
+  threshold           = var.scale_in_cpu_threshold
+  period              = var.alarm_period
+  evaluation_periods  = var.alarm_evaluation_periods
+  alarm_actions       = [aws_autoscaling_policy.scale_in.arn]
+}
