@@ -1,0 +1,34 @@
+"""Removing all that a local cloud made, by its label: it works whatever state the API's process left behind."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from localcloud.config import Settings
+from localcloud.docker_host import DockerHost, DockerUnavailableError
+from localcloud.machine_images import MachineImages
+
+
+def remove_everything(settings: Settings) -> list[str]:
+    """Remove containers, networks and made images. Returns what was removed, in words. No Docker: nothing to remove."""
+    try:
+        docker_host = DockerHost(settings)
+    except DockerUnavailableError:
+        return []
+    removed = []
+    containers = [container for kind in docker_host.containers().values() for container in kind.values()]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(lambda container: docker_host.remove_container(container.container_id), containers))
+    if containers:
+        removed.append(f"{len(containers)} machines")
+    networks = docker_host.networks()
+    for network_id in networks.values():
+        docker_host.remove_network(network_id)
+    if networks:
+        removed.append(f"{len(networks)} networks")
+    images = docker_host.images(MachineImages(settings).repository)
+    for image in images:
+        docker_host.remove_image(image)
+    if images:
+        removed.append(f"{len(images)} images")
+    return removed

@@ -1,0 +1,199 @@
+"""The command line: `python -m localcloud up|down|status|logs|images`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from localcloud.config import PROJECT_ROOT, Settings
+
+START_TIMEOUT = 60  # seconds from the start of the process to its first answer
+STOP_TIMEOUT = 60  # seconds that running actions get to end
+
+
+class CommandError(RuntimeError):
+    """A command failed; the message says what failed, where to look and what to type."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m localcloud", description="AWS on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|logs|images")
+    commands.add_parser("up", help="start it; what it ran before runs again")
+    commands.add_parser("down", help="stop it and remove all that it made")
+    commands.add_parser("status", help="all there is, on one screen")
+    logs = commands.add_parser("logs", help="what the controller saw and did")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as it is written")
+    commands.add_parser("images", help="build the machine images that are missing")
+    commands.add_parser("serve", help="run it in the foreground (what `up` starts)")
+    options = parser.parse_args(arguments)
+    try:
+        settings = Settings.from_environment()
+        if options.command == "up":
+            up(settings)
+        elif options.command == "down":
+            down(settings)
+        elif options.command == "status":
+            status(settings)
+        elif options.command == "logs":
+            logs_command(settings, follow=options.follow)
+        elif options.command == "images":
+            build_images()
+        else:
+            serve(settings)
+    except (CommandError, ValueError) as error:
+        print(f"localcloud: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def up(settings: Settings) -> None:
+    """Start the process unless it runs, and wait until it answers. Prints `started` or `already running`."""
+    if is_ready(settings):
+        print(f"already running at {settings.endpoint}")
+        return
+    build_images()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    if running_pid(settings) is None:
+        if port_in_use(settings.port):
+            raise CommandError(
+                f"port {settings.port} is in use by another program.\n"
+                f"Look: ss -ltnp 'sport = :{settings.port}'\n"
+                "Stop that program, or choose another port: LOCALCLOUD_PORT=4567 "
+                "(with ansible-playbook: -e localcloud_port=4567)"
+            )
+        start_process(settings)
+    deadline = time.monotonic() + START_TIMEOUT
+    while not is_ready(settings):
+        if running_pid(settings) is None or time.monotonic() > deadline:
+            raise CommandError(
+                f"{last_lines(settings)}\nthe local cloud did not start.\nLook: {settings.log_file}\n"
+                "Type: python -m localcloud up, or, to start over: python -m localcloud down"
+            )
+        time.sleep(0.1)
+    print(f"started at {settings.endpoint}")
+
+
+def start_process(settings: Settings) -> None:
+    """Start `serve` as a process of its own, its output in the log; it outlives the caller."""
+    with settings.log_file.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "localcloud", "serve"],
+            cwd=PROJECT_ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    settings.pid_file.write_text(str(process.pid))
+
+
+def down(settings: Settings) -> None:
+    """Stop the process; remove its containers, networks, images, host names and state. Nothing there is no error."""
+    stop_process(settings)
+    from localcloud.cleanup import remove_everything
+
+    removed = remove_everything(settings)
+    shutil.rmtree(settings.home, ignore_errors=True)
+    print("removed " + ", ".join(removed) if removed else "nothing to remove")
+
+
+def stop_process(settings: Settings) -> None:
+    pid = running_pid(settings)
+    if pid is None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while running_pid(settings) is not None:
+        if time.monotonic() > deadline:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def status(settings: Settings) -> None:
+    if not is_ready(settings):
+        raise CommandError(f"nothing answers at {settings.endpoint}.\nType: python -m localcloud up")
+    from localcloud.status import show
+
+    print(show(settings))
+
+
+def logs_command(settings: Settings, follow: bool) -> None:
+    if not settings.log_file.exists():
+        raise CommandError(f"there is no log at {settings.log_file}.\nType: python -m localcloud up")
+    command = ["tail", "-n", "200", *(["-f"] if follow else []), str(settings.log_file)]
+    subprocess.run(command, check=False)
+
+
+def build_images() -> None:
+    from localcloud import base_images
+
+    try:
+        base_images.build_missing()
+    except base_images.ImageBuildError as error:
+        raise CommandError(str(error)) from error
+    except Exception as error:
+        raise CommandError(
+            f"no Docker engine answers ({error}).\nLook: docker info\nType: make docker (installs and starts one)"
+        ) from error
+
+
+def serve(settings: Settings) -> None:
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    from localcloud import server
+
+    server.serve(settings)
+
+
+def is_ready(settings: Settings) -> bool:
+    try:
+        with urllib.request.urlopen(f"{settings.endpoint}/localcloud/ready", timeout=5) as answer:
+            return bool(answer.read() == b"ready\n")
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def running_pid(settings: Settings) -> int | None:
+    """Process id of our server, or None. A number left by a process that is gone, or of another program, is none."""
+    try:
+        pid = int(settings.pid_file.read_text())
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            command = file.read()
+        with open(f"/proc/{pid}/stat") as file:
+            state = file.read().rpartition(")")[2].split()[0]
+    except (OSError, ValueError):
+        return None
+    return pid if b"localcloud" in command and state != "Z" else None
+
+
+def port_in_use(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def last_lines(settings: Settings, count: int = 15) -> str:
+    try:
+        return "\n".join(settings.log_file.read_text().splitlines()[-count:])
+    except OSError:
+        return ""

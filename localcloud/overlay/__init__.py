@@ -1,0 +1,14 @@
+"""What moto lacks or does otherwise than AWS, one module per service.
+
+Each module's `install()` changes moto's classes in place, once, before the first request and before state is loaded.
+Nothing else in the package changes moto, so each of these can be offered upstream.
+"""
+
+from __future__ import annotations
+
+from localcloud.overlay import ec2
+
+
+def install() -> None:
+    """Install every overlay."""
+    ec2.install()

@@ -1,0 +1,111 @@
+"""EC2: instances and images take time, and pass through the states that AWS shows meanwhile.
+
+moto's instances run the moment they are asked for and its images are available at once. Here the API's request sets the
+transitional state (`pending`, `stopping`, `shutting-down`), and the reconciler of the machines sets the final one.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any
+
+from moto.ec2.models.amis import AmiBackend
+from moto.ec2.models.instances import Instance, InstanceState, StateReason
+from moto.ec2.responses.amis import AmisResponse
+
+STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+
+
+def set_state(instance: Instance, name: str, reason_code: str = "", reason: str = "") -> None:
+    """Put an instance into a state of EC2's life cycle; `reason_code` such as `Server.InternalError`."""
+    instance._state = InstanceState(name, STATE_CODES[name])
+    if reason_code:
+        instance.state_reason = StateReason(f"{reason_code}: {reason}", reason_code)
+        instance._reason = reason
+
+
+def install() -> None:
+    """Change moto's EC2 classes."""
+    _install_instances()
+    _install_images()
+
+
+def _install_instances() -> None:
+    create, start, stop = Instance.__init__, Instance.start, Instance.stop
+    terminate, reboot = Instance.terminate, Instance.reboot
+
+    @functools.wraps(create)
+    def __init__(self: Instance, *args: Any, **kwargs: Any) -> None:
+        create(self, *args, **kwargs)
+        set_state(self, "pending")
+        self.reboots_requested = 0  # type: ignore[attr-defined]
+
+    @functools.wraps(start)
+    def start_pending(self: Instance) -> InstanceState:
+        if self.state == "running":
+            return copy.copy(self._state)
+        previous = start(self)
+        set_state(self, "pending")
+        return previous
+
+    @functools.wraps(stop)
+    def stop_stopping(self: Instance) -> InstanceState:
+        if self.state in ("stopped", "stopping"):
+            return copy.copy(self._state)
+        previous = stop(self)
+        set_state(self, "stopping")
+        return previous
+
+    @functools.wraps(terminate)
+    def terminate_shutting_down(self: Instance) -> InstanceState:
+        if self.state in ("shutting-down", "terminated"):
+            return copy.copy(self._state)
+        previous = terminate(self)
+        set_state(self, "shutting-down")
+        return previous
+
+    @functools.wraps(reboot)
+    def reboot_for_real(self: Instance) -> None:
+        state = self._state
+        reboot(self)
+        self._state = state
+        self.reboots_requested += 1  # type: ignore[attr-defined]
+
+    Instance.__init__ = __init__  # type: ignore[method-assign]
+    Instance.start = start_pending  # type: ignore[method-assign]
+    Instance.stop = stop_stopping  # type: ignore[method-assign]
+    Instance.terminate = terminate_shutting_down  # type: ignore[method-assign]
+    Instance.reboot = reboot_for_real  # type: ignore[method-assign]
+
+
+def _install_images() -> None:
+    create_image, respond = AmiBackend.create_image, AmisResponse.create_image
+
+    @functools.wraps(create_image)
+    def create_pending_image(
+        self: AmiBackend, instance_id: str, name: str, description: str, tag_specifications: list[dict[str, Any]]
+    ) -> Any:
+        # moto refuses tags for the snapshot, which AWS puts on it.
+        image_tags = [spec for spec in tag_specifications if spec["ResourceType"] != "snapshot"]
+        image = create_image(self, instance_id, name, description, image_tags)
+        for spec in tag_specifications:
+            if spec["ResourceType"] == "snapshot":
+                image.ebs_snapshot.add_tags({tag["Key"]: tag["Value"] for tag in spec["Tags"]})
+        image.state = "pending"
+        # What AWS copies from the instance it images.
+        image.root_device_name = image.instance.root_device_name
+        image.root_device_type = "ebs"
+        image.reboot_instance = True  # type: ignore[attr-defined]
+        return image
+
+    @functools.wraps(respond)
+    def respond_with_reboot(self: AmisResponse) -> Any:
+        before = set(self.ec2_backend.amis)
+        result = respond(self)
+        for image_id in set(self.ec2_backend.amis) - before:
+            self.ec2_backend.amis[image_id].reboot_instance = not self._get_bool_param("NoReboot", False)
+        return result
+
+    AmiBackend.create_image = create_pending_image  # type: ignore[method-assign]
+    AmisResponse.create_image = respond_with_reboot  # type: ignore[method-assign]

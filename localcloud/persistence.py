@@ -1,0 +1,105 @@
+"""The API's state on disk, so that it survives `kill -9` and a reboot.
+
+The file is written after every change, to a new file that then takes the old one's place; a crash leaves the one or
+the other, never half of one.
+"""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import io
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import moto
+from moto.ssm.models import ParameterDict
+
+from localcloud.backends import API_LOCK, SERVICES, backend_dict
+
+
+class StateError(RuntimeError):
+    """The saved state can't be read."""
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles moto's backends; the few members that the standard pickler refuses are described here."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is ParameterDict:  # a defaultdict whose __init__ takes other arguments
+            return _parameter_dict, (dict(obj), {k: v for k, v in obj.__dict__.items()})
+        if type(obj) is collections.defaultdict and getattr(obj.default_factory, "__name__", "") == "<lambda>":
+            # SSM's resource tags: a defaultdict of defaultdicts of dictionaries.
+            return _nested_defaultdict, ({k: dict(v) for k, v in obj.items()},)
+        return NotImplemented
+
+
+def _parameter_dict(items: dict[str, Any], attributes: dict[str, Any]) -> ParameterDict:
+    restored = ParameterDict(attributes["account_id"], attributes["region_name"])
+    restored.__dict__.update(attributes)
+    restored.update(items)
+    return restored
+
+
+def _nested_defaultdict(items: dict[Any, dict[Any, Any]]) -> Any:
+    restored: Any = collections.defaultdict(lambda: collections.defaultdict(dict))
+    for key, value in items.items():
+        restored[key].update(value)
+    return restored
+
+
+
+class StateStore:
+    """Saves and loads the state of moto's backends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._saved_digest = b""
+
+    def save(self) -> bool:
+        """Write the state if it changed since the last time. Returns whether it was written."""
+        with API_LOCK:
+            buffer = io.BytesIO()
+            pickler = _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL)
+            pickler.dump(
+                {"moto": moto.__version__, "services": {service: dict(backend_dict(service)) for service in SERVICES}}
+            )
+        content = buffer.getvalue()
+        digest = hashlib.sha256(content).digest()
+        if digest == self._saved_digest:
+            return False
+        temporary = self.path.with_suffix(".new")
+        temporary.touch(mode=0o600)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path)
+        self._saved_digest = digest
+        return True
+
+    def load(self) -> bool:
+        """Put the saved state into moto's backends. Returns whether there was any.
+
+        Raises StateError when the file was written by another moto or is damaged.
+        """
+        if not self.path.exists():
+            return False
+        try:
+            saved = pickle.loads(self.path.read_bytes())  # noqa: S301 (our own file, mode 0600)
+            version = saved["moto"]
+        except Exception as error:
+            raise StateError(
+                f"{self.path} is damaged ({error}). To start over: python -m localcloud down"
+            ) from error
+        if version != moto.__version__:
+            raise StateError(
+                f"{self.path} was written by moto {version}, this is moto {moto.__version__}. "
+                "Take the stack down with the version that made it, or start over: python -m localcloud down"
+            )
+        with API_LOCK:
+            for service, accounts in saved["services"].items():
+                backend_dict(service).update(accounts)
+        return True

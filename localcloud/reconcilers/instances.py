@@ -1,0 +1,170 @@
+"""EC2 instances: a system container each, at its private address, told who it is through a cloud-init seed."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import logging
+from typing import Any
+
+import docker.errors
+
+from localcloud import backends
+from localcloud.backends import API_LOCK
+from localcloud.controller import Action, Observed
+from localcloud.docker_host import Container, DockerHost, File
+from localcloud.machine_images import MachineImages
+from localcloud.overlay.ec2 import set_state
+
+LOGGER = logging.getLogger(__name__)
+KIND = "instance"
+SEED = "/var/lib/cloud/seed/nocloud"
+STOP_TIMEOUT = 20  # seconds a machine gets to shut down before it is switched off
+
+
+class Instances:
+    """Runs, stops, reboots and removes the machines."""
+
+    def __init__(self, docker_host: DockerHost, images: MachineImages) -> None:
+        self._docker = docker_host
+        self._images = images
+
+    def reconcile(self, observed: Observed) -> list[Action]:
+        actions = []
+        containers = observed.of_kind(KIND)
+        known = set()
+        for backend in backends.each("ec2"):
+            for instance in backend.all_instances():
+                known.add(instance.id)
+                if instance.id not in observed.busy:
+                    action = self._reconcile_instance(instance, containers.get(instance.id), observed)
+                    if action:
+                        actions.append(action)
+        actions += [
+            Action(instance_id, "remove what no instance stands for", self._remover(container))
+            for instance_id, container in containers.items()
+            if instance_id not in known
+        ]
+        return actions
+
+    def _reconcile_instance(self, instance: Any, container: Container | None, observed: Observed) -> Action | None:
+        state = instance.state
+        if state == "pending":
+            if instance.vpc_id not in observed.networks:
+                return None
+            return Action(instance.id, "start", functools.partial(self._start, instance, container))
+        if state == "running":
+            return self._reconcile_running(instance, container, observed)
+        if state == "stopping":
+            return Action(instance.id, "stop", functools.partial(self._stop, instance, container))
+        if state == "shutting-down":
+            return Action(instance.id, "terminate", functools.partial(self._terminate, instance, container))
+        if state == "stopped" and container and container.running:
+            return Action(instance.id, "stop", functools.partial(self._stop, instance, container))
+        if state == "terminated" and container:
+            return Action(instance.id, "remove", self._remover(container))
+        return None
+
+    def _reconcile_running(self, instance: Any, container: Container | None, observed: Observed) -> Action | None:
+        if container is None:
+            LOGGER.warning("%s: its container is gone", instance.id)
+            instance.terminate()
+            set_state(instance, "terminated", "Server.InternalError", "Internal error: the machine is gone")
+            return None
+        if not container.running:
+            if observed.after_outage:
+                return Action(instance.id, "start again", functools.partial(self._docker.start, container.container_id))
+            LOGGER.info("%s: it shut itself down", instance.id)
+            reason = ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
+            if instance.instance_initiated_shutdown_behavior == "terminate":
+                instance.terminate()
+                set_state(instance, "shutting-down", *reason)
+            else:
+                instance.stop()
+                set_state(instance, "stopped", *reason)
+            return None
+        if instance.reboots_requested:
+            return Action(instance.id, "reboot", functools.partial(self._reboot, instance, container))
+        return None
+
+    # -- actions, outside the lock --------------------------------------------------------------------------------
+
+    def _start(self, instance: Any, container: Container | None) -> None:
+        if container is None:
+            with API_LOCK:
+                request = self._launch_request(instance)
+            try:
+                container_id = self._docker.create_container(KIND, instance.id, **request)
+            except docker.errors.ImageNotFound:
+                with API_LOCK:
+                    instance.terminate()
+                    set_state(
+                        instance, "terminated", "Server.InternalError", f"no machine image behind {instance.image_id}"
+                    )
+                LOGGER.error("%s: no machine image behind %s", instance.id, instance.image_id)
+                return
+        else:
+            container_id = container.container_id
+            with API_LOCK:
+                seed = seed_files(instance)
+            self._docker.put_files(container_id, seed)
+        self._docker.start(container_id)
+        with API_LOCK:
+            if instance.state == "pending":  # unless it was stopped or terminated meanwhile
+                set_state(instance, "running")
+
+    def _launch_request(self, instance: Any) -> dict[str, Any]:
+        return {
+            "image": self._images.docker_image(instance.image_id),
+            "vpc_id": instance.vpc_id,
+            "ip_address": instance.private_ip,
+            "hostname": instance.private_dns_name.split(".")[0],
+            "aliases": [instance.private_dns_name],
+            "files": seed_files(instance),
+            "system": True,
+        }
+
+    def _stop(self, instance: Any, container: Container | None) -> None:
+        if container:
+            self._docker.stop(container.container_id, STOP_TIMEOUT)
+        with API_LOCK:
+            if instance.state == "stopping":
+                set_state(instance, "stopped")
+
+    def _terminate(self, instance: Any, container: Container | None) -> None:
+        if container:
+            # Debian's AMIs give a machine time to shut down; its services may have work to finish.
+            self._docker.stop(container.container_id, STOP_TIMEOUT)
+            self._docker.remove_container(container.container_id)
+        with API_LOCK:
+            set_state(instance, "terminated")
+
+    def _reboot(self, instance: Any, container: Container) -> None:
+        with API_LOCK:
+            instance.reboots_requested = 0
+        self._docker.restart(container.container_id, STOP_TIMEOUT)
+
+    def _remover(self, container: Container) -> functools.partial[None]:
+        return functools.partial(self._docker.remove_container, container.container_id)
+
+
+def seed_files(instance: Any) -> list[File]:
+    """What cloud-init reads on boot (its NoCloud data source): identity, host name, key pair, user data."""
+    public_keys = []
+    key_pair = instance.ec2_backend.key_pairs.get(instance.key_name)
+    if key_pair and key_pair.material_public:
+        public_keys.append(key_pair.material_public.decode().strip())
+    meta_data = {
+        "instance-id": instance.id,
+        "local-hostname": instance.private_dns_name,
+        "public-keys": public_keys,
+    }
+    encoded = instance.user_data  # moto's own base64 type from RunInstances, a string from a launch template
+    if encoded and not isinstance(encoded, str):
+        encoded = encoded.as_bytes()
+    user_data = base64.b64decode(encoded) if encoded else b"#cloud-config\n{}\n"
+    return [
+        File(f"{SEED}/meta-data", json.dumps(meta_data).encode(), mode=0o600),
+        File(f"{SEED}/user-data", user_data, mode=0o600),
+    ]

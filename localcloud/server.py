@@ -1,0 +1,80 @@
+"""The process of the local cloud: the API on loopback, and the controller beside it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+
+from localcloud.config import Settings
+from localcloud.docker_host import DockerHost
+from localcloud.machine_images import MachineImages
+
+LOGGER = logging.getLogger(__name__)
+READY_PATH = "/localcloud/ready"
+
+StartResponse = Callable[..., Any]
+Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. moto is imported here, after its list of AMIs is on disk."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    images = MachineImages(settings)
+    os.environ["MOTO_AMIS_PATH"] = images.write_amis_file()
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
+
+    from localcloud import overlay
+    from localcloud.controller import Controller
+    from localcloud.persistence import StateStore
+    from localcloud.wiring import build_reconcilers
+
+    overlay.install()
+    store = StateStore(settings.state_file)
+    if store.load():
+        LOGGER.info("state loaded from %s", settings.state_file)
+    images.offer_base_ami()
+    docker_host = DockerHost(settings)
+    controller = Controller(docker_host, store, build_reconcilers(settings, docker_host, images))
+    application = _one_at_a_time(DomainDispatcherApplication(create_backend_app), controller.wake, store.save)
+    server = make_server(
+        "127.0.0.1", settings.port, application, threaded=True, request_handler=MotoRequestHandler
+    )
+
+    def shut_down(_signal: int, _frame: FrameType | None) -> None:
+        controller.stop()
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    signal.signal(signal.SIGTERM, shut_down)
+    signal.signal(signal.SIGINT, shut_down)
+    loop = threading.Thread(target=controller.run, name="controller")
+    loop.start()
+    LOGGER.info("serving AWS's API on %s", settings.endpoint)
+    server.serve_forever()
+    loop.join()
+    store.save()
+
+
+def _one_at_a_time(application: Application, changed: Callable[[], None], save: Callable[[], bool]) -> Application:
+    """moto's application behind the API lock; the controller is woken, and the state saved, after each change."""
+    from localcloud.backends import API_LOCK
+
+    def handle(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") == READY_PATH:
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"ready\n"]
+        with API_LOCK:
+            body = list(application(environ, start_response))
+        if environ.get("REQUEST_METHOD") != "GET":
+            save()
+            changed()
+        return body
+
+    return handle

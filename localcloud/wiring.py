@@ -1,0 +1,19 @@
+"""Which reconcilers the controller runs, in the order in which things depend on each other."""
+
+from __future__ import annotations
+
+from localcloud.config import Settings
+from localcloud.controller import Reconciler
+from localcloud.docker_host import DockerHost
+from localcloud.machine_images import MachineImages
+from localcloud.reconcilers.instances import Instances
+from localcloud.reconcilers.machine_images import Amis
+from localcloud.reconcilers.networks import Networks
+
+
+def build_reconcilers(settings: Settings, docker_host: DockerHost, images: MachineImages) -> list[Reconciler]:
+    return [
+        Networks(docker_host),
+        Instances(docker_host, images),
+        Amis(docker_host, images),
+    ]
