@@ -1,0 +1,36 @@
+"""The order of the tests: what is quick and says the most comes first, and a failed lint ends the run there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+ORDER = ("lint", "unit", "localcloud", "e2e")
+
+
+def part(item: pytest.Item) -> str:
+    """Return the directory of `tests/` that a test is in."""
+    return item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort by part; within a part the order stays as it is."""
+    items.sort(key=lambda item: ORDER.index(part(item)) if part(item) in ORDER else len(ORDER))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Stop after the last lint test when any of them failed: half an hour of tests is not worth a missing comma."""
+    failures = item.session.testsfailed
+    result = yield
+    if part(item) == "lint":
+        item.session.stash[lint_failures] = (
+            item.session.stash.get(lint_failures, 0) + item.session.testsfailed - failures
+        )
+        if item.session.stash[lint_failures] and nextitem is not None and part(nextitem) != "lint":
+            item.session.shouldfail = "lint failed; the rest was not run (make unit, or pytest tests/e2e, runs it alone)"
+    return result
+
+
+lint_failures = pytest.StashKey[int]()
