@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import os
 import shutil
 import subprocess
 import tarfile
@@ -134,7 +133,7 @@ def _make_debian(api: docker.APIClient, pull_error: Exception) -> None:
             "Type: sudo apt-get install mmdebstrap, then: python -m localcloud images"
         )
     with tempfile.TemporaryDirectory() as directory:
-        archive = os.path.join(directory, "debian.tar")
+        archive = str(Path(directory) / "debian.tar")
         made = subprocess.run(
             ["mmdebstrap", "--variant=apt", "--include=ca-certificates", DEBIAN_SUITE, archive, DEBIAN_MIRROR],
             capture_output=True,

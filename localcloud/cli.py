@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from localcloud.config import PROJECT_ROOT, Settings
 
@@ -152,9 +153,7 @@ def build_images() -> None:
 
 
 def serve(settings: Settings) -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     from localcloud import server
 
@@ -173,10 +172,9 @@ def running_pid(settings: Settings) -> int | None:
     """Process id of our server, or None. A number left by a process that is gone, or of another program, is none."""
     try:
         pid = int(settings.pid_file.read_text())
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            command = file.read()
-        with open(f"/proc/{pid}/stat") as file:
-            state = file.read().rpartition(")")[2].split()[0]
+        process = Path(f"/proc/{pid}")
+        command = (process / "cmdline").read_bytes()
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, ValueError):
         return None
     return pid if b"localcloud" in command and state != "Z" else None

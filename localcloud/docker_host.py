@@ -25,7 +25,7 @@ SYSTEM_CONTAINER: dict[str, Any] = {
     "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
     "cgroupns": "host",
     "binds": ["/sys/fs/cgroup:/sys/fs/cgroup:rw"],
-    "tmpfs": {"/run": "", "/run/lock": "", "/tmp": ""},  # noqa: S108 (mount points, not files of ours)
+    "tmpfs": {"/run": "", "/run/lock": "", "/tmp": ""},
 }
 
 
@@ -131,6 +131,7 @@ class DockerHost:
         vpc_id: str,
         ip_address: str,
         hostname: str | None = None,
+        domain: str | None = None,
         aliases: list[str] | None = None,
         command: list[str] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -151,6 +152,7 @@ class DockerHost:
             image,
             name=name,
             hostname=hostname,
+            domainname=domain,
             command=command,
             environment=dict(environment or {}),
             labels=self.settings.labels(kind, resource_id),

@@ -65,6 +65,4 @@ class MachineImages:
 
     def known_tags(self) -> set[str]:
         """Docker tags of all images that the API knows. Under the API lock."""
-        return {
-            self.docker_image(ami_id) for backend in backends.each("ec2") for ami_id in backend.amis
-        }
+        return {self.docker_image(ami_id) for backend in backends.each("ec2") for ami_id in backend.amis}

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is ParameterDict:  # a defaultdict whose __init__ takes other arguments
-            return _parameter_dict, (dict(obj), {k: v for k, v in obj.__dict__.items()})
+            return _parameter_dict, (dict(obj), dict(obj.__dict__))
         if type(obj) is collections.defaultdict and getattr(obj.default_factory, "__name__", "") == "<lambda>":
             # SSM's resource tags: a defaultdict of defaultdicts of dictionaries.
             return _nested_defaultdict, ({k: dict(v) for k, v in obj.items()},)
@@ -50,16 +51,20 @@ def _nested_defaultdict(items: dict[Any, dict[Any, Any]]) -> Any:
     return restored
 
 
-
 class StateStore:
     """Saves and loads the state of moto's backends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._saved_digest = b""
+        self._lock = threading.Lock()  # the API's threads and the controller save
 
     def save(self) -> bool:
         """Write the state if it changed since the last time. Returns whether it was written."""
+        with self._lock:
+            return self._save()
+
+    def _save(self) -> bool:
         with API_LOCK:
             buffer = io.BytesIO()
             pickler = _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL)
@@ -88,12 +93,10 @@ class StateStore:
         if not self.path.exists():
             return False
         try:
-            saved = pickle.loads(self.path.read_bytes())  # noqa: S301 (our own file, mode 0600)
+            saved = pickle.loads(self.path.read_bytes())  # our own file, mode 0600
             version = saved["moto"]
         except Exception as error:
-            raise StateError(
-                f"{self.path} is damaged ({error}). To start over: python -m localcloud down"
-            ) from error
+            raise StateError(f"{self.path} is damaged ({error}). To start over: python -m localcloud down") from error
         if version != moto.__version__:
             raise StateError(
                 f"{self.path} was written by moto {version}, this is moto {moto.__version__}. "

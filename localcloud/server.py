@@ -44,9 +44,7 @@ def serve(settings: Settings) -> None:
     docker_host = DockerHost(settings)
     controller = Controller(docker_host, store, build_reconcilers(settings, docker_host, images))
     application = _one_at_a_time(DomainDispatcherApplication(create_backend_app), controller.wake, store.save)
-    server = make_server(
-        "127.0.0.1", settings.port, application, threaded=True, request_handler=MotoRequestHandler
-    )
+    server = make_server("127.0.0.1", settings.port, application, threaded=True, request_handler=MotoRequestHandler)
 
     def shut_down(_signal: int, _frame: FrameType | None) -> None:
         controller.stop()

@@ -36,7 +36,7 @@ def _install_instances() -> None:
     terminate, reboot = Instance.terminate, Instance.reboot
 
     @functools.wraps(create)
-    def __init__(self: Instance, *args: Any, **kwargs: Any) -> None:
+    def create_pending(self: Instance, *args: Any, **kwargs: Any) -> None:
         create(self, *args, **kwargs)
         set_state(self, "pending")
         self.reboots_requested = 0  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ def _install_instances() -> None:
         self._state = state
         self.reboots_requested += 1  # type: ignore[attr-defined]
 
-    Instance.__init__ = __init__  # type: ignore[method-assign]
+    Instance.__init__ = create_pending  # type: ignore[method-assign]
     Instance.start = start_pending  # type: ignore[method-assign]
     Instance.stop = stop_stopping  # type: ignore[method-assign]
     Instance.terminate = terminate_shutting_down  # type: ignore[method-assign]

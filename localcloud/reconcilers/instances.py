@@ -16,6 +16,7 @@ from localcloud.controller import Action, Observed
 from localcloud.docker_host import Container, DockerHost, File
 from localcloud.machine_images import MachineImages
 from localcloud.overlay.ec2 import set_state
+from localcloud.reconcilers.networks import reaches_internet
 
 LOGGER = logging.getLogger(__name__)
 KIND = "instance"
@@ -74,7 +75,9 @@ class Instances:
             return None
         if not container.running:
             if observed.after_outage:
-                return Action(instance.id, "start again", functools.partial(self._docker.start, container.container_id))
+                return Action(
+                    instance.id, "start again", functools.partial(self._switch_on, instance, container.container_id)
+                )
             LOGGER.info("%s: it shut itself down", instance.id)
             reason = ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
             if instance.instance_initiated_shutdown_behavior == "terminate":
@@ -109,17 +112,19 @@ class Instances:
             with API_LOCK:
                 seed = seed_files(instance)
             self._docker.put_files(container_id, seed)
-        self._docker.start(container_id)
+        self._switch_on(instance, container_id)
         with API_LOCK:
             if instance.state == "pending":  # unless it was stopped or terminated meanwhile
                 set_state(instance, "running")
 
     def _launch_request(self, instance: Any) -> dict[str, Any]:
+        hostname, _, domain = instance.private_dns_name.partition(".")
         return {
             "image": self._images.docker_image(instance.image_id),
             "vpc_id": instance.vpc_id,
             "ip_address": instance.private_ip,
-            "hostname": instance.private_dns_name.split(".")[0],
+            "hostname": hostname,
+            "domain": domain,
             "aliases": [instance.private_dns_name],
             "files": seed_files(instance),
             "system": True,
@@ -143,7 +148,16 @@ class Instances:
     def _reboot(self, instance: Any, container: Container) -> None:
         with API_LOCK:
             instance.reboots_requested = 0
-        self._docker.restart(container.container_id, STOP_TIMEOUT)
+        self._docker.stop(container.container_id, STOP_TIMEOUT)
+        self._switch_on(instance, container.container_id)
+
+    def _switch_on(self, instance: Any, container_id: str) -> None:
+        """Start a machine. Docker gives it a way out; AWS does so only where the route table says so."""
+        with API_LOCK:
+            connected = reaches_internet(instance)
+        self._docker.start(container_id)
+        if not connected:
+            self._docker.execute(container_id, ["ip", "route", "delete", "default"])
 
     def _remover(self, container: Container) -> functools.partial[None]:
         return functools.partial(self._docker.remove_container, container.container_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from typing import Any
 
 from localcloud import backends
 from localcloud.controller import Action, Observed
@@ -24,7 +25,7 @@ class Networks:
             if (subnet := interface.subnet) is not None
         }
         for vpc_id, vpc in vpcs.items():
-            if vpc_id in observed.networks or (vpc.is_default == "true" and vpc_id not in in_use):
+            if vpc_id in observed.networks or (vpc.is_default in (True, "true") and vpc_id not in in_use):
                 continue
             gateway = str(ipaddress.ip_network(vpc.cidr_block).network_address + 1)
             create = functools.partial(self._docker.create_network, vpc_id, vpc.cidr_block, gateway)
@@ -34,3 +35,16 @@ class Networks:
                 remove = functools.partial(self._docker.remove_network, network_id)
                 actions.append(Action(vpc_id, "remove network", remove))
         return actions
+
+
+def reaches_internet(instance: Any) -> bool:
+    """Whether an instance has a way out: a default route to a NAT gateway, or to an internet gateway and a public
+    address of its own. Under the API lock."""
+    tables = [table for table in instance.ec2_backend.route_tables.values() if table.vpc_id == instance.vpc_id]
+    own = [table for table in tables if instance.subnet_id in table._associations.values()]
+    main = [table for table in tables if table.main_association_id]
+    for table in own or main:
+        for route in table.routes:
+            if route.destination_cidr_block == "0.0.0.0/0":
+                return bool(route.nat_gateway or (route.gateway and instance.public_ip))
+    return False

@@ -1,0 +1,103 @@
+"""`python -m localcloud status`: all there is, on one screen, as any client of the API sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import boto3
+
+from localcloud.config import Settings
+
+Rows = Iterable[tuple[str, ...]]
+
+
+def show(settings: Settings, region: str = "us-east-1") -> str:
+    """The screen: a table each for instances, images, groups, load balancers' targets, databases and alarms."""
+
+    def client(service: str) -> Any:
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=settings.endpoint,
+            region_name=region,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+        )
+
+    tables: list[tuple[str, tuple[str, ...], Callable[[], Rows]]] = [
+        ("Instances", ("id", "state", "address", "zone", "image", "role"), lambda: _instances(client("ec2"))),
+        ("Images", ("id", "state", "name"), lambda: _images(client("ec2"))),
+        ("Autoscaling groups", ("name", "min", "max", "desired", "in service"), lambda: _groups(client("autoscaling"))),
+        ("Load balancers", ("name", "state", "DNS name"), lambda: _load_balancers(client("elbv2"))),
+        ("Targets", ("target group", "target", "health", "reason"), lambda: _targets(client("elbv2"))),
+        ("Databases", ("id", "state", "engine", "endpoint"), lambda: _databases(client("rds"))),
+        ("Alarms", ("name", "state", "reason"), lambda: _alarms(client("cloudwatch"))),
+    ]
+    parts = [f"The local cloud at {settings.endpoint}, {region}"]
+    parts += [_table(title, header, list(rows())) for title, header, rows in tables]
+    return "\n\n".join(parts)
+
+
+def _table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    if not rows:
+        return f"{title}: none"
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
+    return "\n".join([f"{title}:", *("  " + line.rstrip() for line in lines)])
+
+
+def _tag(resource: dict[str, Any], key: str) -> str:
+    return next((tag["Value"] for tag in resource.get("Tags", []) if tag["Key"] == key), "")
+
+
+def _instances(ec2: Any) -> Rows:
+    for reservation in ec2.describe_instances()["Reservations"]:
+        for instance in reservation["Instances"]:
+            yield (
+                instance["InstanceId"],
+                instance["State"]["Name"],
+                instance.get("PrivateIpAddress", ""),
+                instance["Placement"]["AvailabilityZone"],
+                instance["ImageId"],
+                _tag(instance, "Role") or _tag(instance, "Name"),
+            )
+
+
+def _images(ec2: Any) -> Rows:
+    for image in ec2.describe_images(Owners=["self"])["Images"]:
+        yield image["ImageId"], image["State"], image["Name"]
+
+
+def _groups(autoscaling: Any) -> Rows:
+    for group in autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]:
+        in_service = [member for member in group["Instances"] if member["LifecycleState"] == "InService"]
+        sizes = (group["MinSize"], group["MaxSize"], group["DesiredCapacity"], len(in_service))
+        yield group["AutoScalingGroupName"], *map(str, sizes)
+
+
+def _load_balancers(elbv2: Any) -> Rows:
+    for balancer in elbv2.describe_load_balancers()["LoadBalancers"]:
+        yield balancer["LoadBalancerName"], balancer["State"]["Code"], balancer["DNSName"]
+
+
+def _targets(elbv2: Any) -> Rows:
+    for group in elbv2.describe_target_groups()["TargetGroups"]:
+        health = elbv2.describe_target_health(TargetGroupArn=group["TargetGroupArn"])
+        for target in health["TargetHealthDescriptions"]:
+            state = target["TargetHealth"]
+            yield group["TargetGroupName"], target["Target"]["Id"], state["State"], state.get("Reason", "")
+
+
+def _databases(rds: Any) -> Rows:
+    for database in rds.describe_db_instances()["DBInstances"]:
+        yield (
+            database["DBInstanceIdentifier"],
+            database["DBInstanceStatus"],
+            f"{database['Engine']} {database['EngineVersion']}",
+            database.get("Endpoint", {}).get("Address", ""),
+        )
+
+
+def _alarms(cloudwatch: Any) -> Rows:
+    for alarm in cloudwatch.describe_alarms()["MetricAlarms"]:
+        yield alarm["AlarmName"], alarm["StateValue"], alarm.get("StateReason", "")[:70]
