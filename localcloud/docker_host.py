@@ -158,7 +158,7 @@ class DockerHost:
             labels=self.settings.labels(kind, resource_id),
             host_config=self.api.create_host_config(**options),
             networking_config=self.api.create_networking_config(
-                {network: self.api.create_endpoint_config(ipv4_address=ip_address, aliases=aliases or [])}
+                {network: self.api.create_endpoint_config(ipv4_address=ip_address, aliases=aliases or [])}  # type: ignore[arg-type]
             ),
         )
         container_id: str = created["Id"]
@@ -206,7 +206,7 @@ class DockerHost:
 
     def image_exists(self, image: str) -> bool:
         try:
-            self.api.inspect_image(image)
+            self.api.inspect_image(image)  # type: ignore[no-untyped-call]
         except docker.errors.ImageNotFound:
             return False
         return True
