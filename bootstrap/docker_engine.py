@@ -21,6 +21,8 @@ from localcloud import base_images
 
 SYSTEMD = Path("/run/systemd/system")
 INIT_SCRIPT = Path("/etc/init.d/docker")
+# Root's commands are here, and not on the PATH of every user (nor of root after a plain `su`).
+ROOT_DIRECTORIES = "/usr/local/sbin:/usr/sbin:/sbin"
 PID_FILE = Path("/var/run/docker.pid")
 LOG = Path(".cache/dockerd.log")
 
@@ -44,6 +46,11 @@ def state() -> Engine:
     except (DockerException, OSError) as error:
         return Engine.FORBIDDEN if "Permission denied" in repr(error) else Engine.SILENT
     return Engine.ANSWERS
+
+
+def find(command: str) -> str | None:
+    """Return the path of one of root's commands, or None."""
+    return shutil.which(command, path=f"{os.environ.get('PATH', '')}:{ROOT_DIRECTORIES}")
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
@@ -115,18 +122,19 @@ def start() -> Callable[[], None]:
             look="journalctl --unit docker --lines 50",
             type_this="sudo systemctl restart docker && docker version",
         )
-    if INIT_SCRIPT.exists() and shutil.which("service"):
+    service = find("service")
+    if INIT_SCRIPT.exists() and service:
         say("Starting Docker (service docker start)")
         # The script succeeds before the engine answers. In some containers it fails altogether, where dockerd itself
         # would run: it changes resource limits first, which may be forbidden.
-        if run_as_root("service", "docker", "start") and wait_until(reachable, seconds=20):
-            return functools.partial(stop_service, "service", "docker", "stop")
+        if run_as_root(service, "docker", "start") and wait_until(reachable, seconds=20):
+            return functools.partial(stop_service, service, "docker", "stop")
     stop_process()
     say("Starting Docker (dockerd, in the background)")
     # In a session of its own and with no terminal or pipe of ours, so that it outlives this command and a Ctrl-C.
     with LOG.open("a") as log:
         subprocess.Popen(
-            as_root("dockerd"),
+            as_root(find("dockerd") or "dockerd"),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -152,7 +160,7 @@ def ensure() -> Callable[[], None] | None:
                 look="docker version",
                 type_this="unset DOCKER_HOST   (to use this machine's own engine)",
             )
-        if shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
+        if find("dockerd") is None:
             packages.install("docker.io", purpose="the local cloud's machines are Docker containers")
         stop = start()
     if state() is Engine.FORBIDDEN:

@@ -35,8 +35,8 @@ install_venv_package() {
         if [ -t 0 ]; then root=(sudo); else root=(sudo -n); fi
     fi
     echo "Installing $package (Python's venv module is a package of its own here)" >&2
-    "${root[@]}" apt-get update --quiet=2 &&
-        DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install --quiet=2 --yes "$package" >/dev/null ||
+    "${root[@]}" apt-get update --quiet=2 || true
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes "$package" >/dev/null ||
         fail "Python's venv module is missing and $package could not be installed" \
             "apt-get's message above" \
             "sudo apt-get install $package"

@@ -29,7 +29,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
             item.session.stash.get(lint_failures, 0) + item.session.testsfailed - failures
         )
         if item.session.stash[lint_failures] and nextitem is not None and part(nextitem) != "lint":
-            item.session.shouldfail = "lint failed; the rest was not run (make unit, or pytest tests/e2e, runs it alone)"
+            item.session.shouldfail = (
+                "lint failed; the rest was not run (make unit, or pytest tests/e2e, runs it alone)"
+            )
     return result
 
 

@@ -5,7 +5,9 @@ import shutil
 import pytest
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed (apt-get install shellcheck)")
+@pytest.mark.skipif(
+    shutil.which("shellcheck") is None, reason="shellcheck is not installed (apt-get install shellcheck)"
+)
 def test_shellcheck(run, project_files):
     def is_shell(path):
         with path.open("rb") as file:
