@@ -89,7 +89,7 @@ def build_missing() -> list[str]:
 
 def _exists(api: docker.APIClient, tag: str) -> bool:
     try:
-        api.inspect_image(tag)  # type: ignore[no-untyped-call]
+        api.inspect_image(tag)
     except docker.errors.ImageNotFound:
         return False
     return True

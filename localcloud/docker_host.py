@@ -206,7 +206,7 @@ class DockerHost:
 
     def image_exists(self, image: str) -> bool:
         try:
-            self.api.inspect_image(image)  # type: ignore[no-untyped-call]
+            self.api.inspect_image(image)
         except docker.errors.ImageNotFound:
             return False
         return True

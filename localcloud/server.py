@@ -26,7 +26,6 @@ def serve(settings: Settings) -> None:
     settings.home.mkdir(parents=True, exist_ok=True)
     images = MachineImages(settings)
     os.environ["MOTO_AMIS_PATH"] = images.write_amis_file()
-    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
 
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
