@@ -6,9 +6,10 @@ Nothing else in the package changes moto, so each of these can be offered upstre
 
 from __future__ import annotations
 
-from localcloud.overlay import ec2
+from localcloud.overlay import ec2, elbv2
 
 
 def install() -> None:
     """Install every overlay."""
     ec2.install()
+    elbv2.install()
