@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker
 import docker.errors
@@ -87,7 +88,7 @@ def build_missing() -> list[str]:
     return built
 
 
-def _exists(api: docker.APIClient, tag: str) -> bool:
+def _exists(api: Any, tag: str) -> bool:
     try:
         api.inspect_image(tag)
     except docker.errors.ImageNotFound:
@@ -95,7 +96,7 @@ def _exists(api: docker.APIClient, tag: str) -> bool:
     return True
 
 
-def _build(api: docker.APIClient, image: BaseImage) -> None:
+def _build(api: Any, image: BaseImage) -> None:
     output = []
     try:
         for step in api.build(
@@ -113,7 +114,7 @@ def _build(api: docker.APIClient, image: BaseImage) -> None:
         ) from error
 
 
-def _provide_debian(api: docker.APIClient) -> None:
+def _provide_debian(api: Any) -> None:
     """Make sure that `debian:13` is there: pulled from a registry, or made from Debian's mirror."""
     if _exists(api, DEBIAN):
         return
@@ -126,7 +127,7 @@ def _provide_debian(api: docker.APIClient) -> None:
         _make_debian(api, pull_error)
 
 
-def _make_debian(api: docker.APIClient, pull_error: Exception) -> None:
+def _make_debian(api: Any, pull_error: Exception) -> None:
     if not shutil.which("mmdebstrap"):
         raise ImageBuildError(
             f"{DEBIAN} can't be pulled ({pull_error}), and mmdebstrap, which would make it, is not installed.\n"

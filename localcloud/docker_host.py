@@ -72,7 +72,7 @@ class DockerHost:
             raise DockerUnavailableError(
                 f"No Docker engine answers ({error}). Look: `docker info`. Install and start one: `make docker`."
             ) from error
-        self.api = self.client.api
+        self.api: Any = self.client.api
 
     # -- observing ----------------------------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class DockerHost:
             labels=self.settings.labels(kind, resource_id),
             host_config=self.api.create_host_config(**options),
             networking_config=self.api.create_networking_config(
-                {network: self.api.create_endpoint_config(ipv4_address=ip_address, aliases=aliases or [])}  # type: ignore[arg-type]
+                {network: self.api.create_endpoint_config(ipv4_address=ip_address, aliases=aliases or [])}
             ),
         )
         container_id: str = created["Id"]

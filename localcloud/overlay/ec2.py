@@ -10,8 +10,10 @@ import copy
 import functools
 from typing import Any
 
+from moto import settings
 from moto.ec2.models.amis import AmiBackend
 from moto.ec2.models.instances import Instance, InstanceState, StateReason
+from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses.amis import AmisResponse
 
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
@@ -26,9 +28,12 @@ def set_state(instance: Instance, name: str, reason_code: str = "", reason: str 
 
 
 def install() -> None:
-    """Change moto's EC2 classes."""
+    """Change moto's EC2 classes, and have it check what AWS always checks."""
+    settings.ENABLE_AMI_VALIDATION = settings.ENABLE_KEYPAIR_VALIDATION = True
+    settings.EC2_ENABLE_INSTANCE_TYPE_VALIDATION = True
     _install_instances()
     _install_images()
+    _install_security_groups()
 
 
 def _install_instances() -> None:
@@ -38,6 +43,9 @@ def _install_instances() -> None:
     @functools.wraps(create)
     def create_pending(self: Instance, *args: Any, **kwargs: Any) -> None:
         create(self, *args, **kwargs)
+        if not self.security_groups and self.nics:
+            # Given with the network interface, which is where Terraform puts them for a public address.
+            self.security_groups = list(self.nics[0].group_set)
         set_state(self, "pending")
         self.reboots_requested = 0  # type: ignore[attr-defined]
 
@@ -109,3 +117,12 @@ def _install_images() -> None:
 
     AmiBackend.create_image = create_pending_image  # type: ignore[method-assign]
     AmisResponse.create_image = respond_with_reboot  # type: ignore[method-assign]
+
+
+def _install_security_groups() -> None:
+    def description(self: SecurityGroupRule) -> str | None:
+        """A rule's description, which moto reports for CIDR rules only."""
+        sources = (self.ip_range, self.source_group or {})
+        return next((source["Description"] for source in sources if source.get("Description")), None)
+
+    SecurityGroupRule.description = property(description)  # type: ignore[assignment,method-assign]

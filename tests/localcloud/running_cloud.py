@@ -125,16 +125,17 @@ class Cloud:
 
     def run_instance(self, user_data: str = "", subnet: int = 0, **options: Any) -> str:
         """Launch an instance of the base AMI into a subnet (0 to 2), wait until it runs, return its id."""
-        instance_id = self.client("ec2").run_instances(
-            ImageId=self.base_ami_id,
-            InstanceType="t3.micro",
-            MinCount=1,
-            MaxCount=1,
-            SubnetId=self.subnet_ids[subnet],
-            SecurityGroupIds=[self.security_group_id],
-            UserData=user_data,
+        request = {
+            "ImageId": self.base_ami_id,
+            "InstanceType": "t3.micro",
+            "MinCount": 1,
+            "MaxCount": 1,
+            "SubnetId": self.subnet_ids[subnet],
+            "SecurityGroupIds": [self.security_group_id],
+            "UserData": user_data,
             **options,
-        )["Instances"][0]["InstanceId"]
+        }
+        instance_id = self.client("ec2").run_instances(**request)["Instances"][0]["InstanceId"]
         wait_until(lambda: self.instance(instance_id)["State"]["Name"] == "running", what=f"{instance_id} runs")
         return str(instance_id)
 

@@ -1,0 +1,169 @@
+"""EC2 instances and images: what the API says is running is a machine that can be logged into."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running_cloud import Cloud, docker, wait_until
+
+
+class Login:
+    """SSH into instances with a key pair of the tests."""
+
+    def __init__(self, cloud: Cloud, directory: Path) -> None:
+        self.key = directory / "key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
+        public = self.key.with_suffix(".pub").read_bytes()
+        cloud.client("ec2").import_key_pair(KeyName="tests", PublicKeyMaterial=public)
+
+    def run(self, address: str, command: str) -> str | None:
+        """Output of a command on an instance; None while SSH does not answer. Other failures raise."""
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=3"]
+        arguments = [argument for option in options for argument in ("-o", option)]
+        done = subprocess.run(
+            ["ssh", "-i", str(self.key), *arguments, f"admin@{address}", command], text=True, capture_output=True
+        )
+        if done.returncode == 255:
+            return None
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def wait(self, address: str, command: str) -> str:
+        """The same, once SSH answers and the command prints something."""
+        output = wait_until(lambda: self.run(address, command), what=f"{address} answers")
+        assert output
+        return output
+
+
+@pytest.fixture(scope="module")
+def login(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Login:
+    return Login(cloud, tmp_path_factory.mktemp("ssh"))
+
+
+@pytest.fixture
+def instance(cloud: Cloud, login: Login) -> Iterator[dict[str, Any]]:
+    """A running instance whose user data left a mark."""
+    user_data = "#!/bin/sh\ntouch /var/tmp/user-data-ran\n"
+    instance_id = cloud.run_instance(KeyName="tests", user_data=user_data)
+    yield cloud.instance(instance_id)
+    cloud.terminate(instance_id)
+
+
+def state(cloud: Cloud, instance_id: str) -> str:
+    return str(cloud.instance(instance_id)["State"]["Name"])
+
+
+def test_instance_is_a_machine_with_its_key_host_name_and_user_data(
+    cloud: Cloud, login: Login, instance: dict[str, Any]
+) -> None:
+    address = instance["PrivateIpAddress"]
+    assert login.wait(address, "hostname --fqdn") == instance["PrivateDnsName"]
+    wait_until(lambda: login.run(address, "ls /var/tmp/user-data-ran 2>/dev/null || true"), what="user data has run")
+    assert login.run(address, "sudo id --user") == "0"
+    assert login.run(address, "systemctl is-system-running --wait") == "running"
+
+
+def test_instance_in_a_subnet_without_a_way_out_has_none(login: Login, instance: dict[str, Any]) -> None:
+    wait_until(lambda: login.run(instance["PrivateIpAddress"], "true") == "", what="SSH answers")
+    assert login.run(instance["PrivateIpAddress"], "ip route show default") == ""
+
+
+def test_stopped_instance_keeps_its_disk_and_address(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
+    ec2, instance_id, address = cloud.client("ec2"), instance["InstanceId"], instance["PrivateIpAddress"]
+    login.wait(address, "echo kept | sudo tee /var/lib/mark")
+    ec2.stop_instances(InstanceIds=[instance_id])
+    assert state(cloud, instance_id) in ("stopping", "stopped")
+    wait_until(lambda: state(cloud, instance_id) == "stopped", what="stopped")
+    assert login.run(address, "true") is None
+    ec2.start_instances(InstanceIds=[instance_id])
+    wait_until(lambda: state(cloud, instance_id) == "running", what="running")
+    assert login.wait(address, "cat /var/lib/mark") == "kept"
+
+
+def test_reboot_starts_the_machine_anew(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
+    address = instance["PrivateIpAddress"]
+    login.wait(address, "echo volatile | sudo tee /run/mark")  # /run is in memory
+    cloud.client("ec2").reboot_instances(InstanceIds=[instance["InstanceId"]])
+    wait_until(lambda: login.run(address, "cat /run/mark 2>/dev/null || true") == "", what="/run is empty again")
+    assert state(cloud, instance["InstanceId"]) == "running"
+
+
+def test_machine_that_shuts_itself_down_is_stopped(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
+    instance_id = instance["InstanceId"]
+    login.wait(instance["PrivateIpAddress"], "echo alive")
+    login.run(instance["PrivateIpAddress"], "sudo systemctl start --no-block poweroff.target")
+    wait_until(lambda: state(cloud, instance_id) == "stopped", what="stopped")
+    assert cloud.instance(instance_id)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+
+
+def test_machine_removed_behind_its_back_is_terminated_with_the_reason(cloud: Cloud, instance: dict[str, Any]) -> None:
+    instance_id = instance["InstanceId"]
+    docker("rm", "--force", cloud.container(instance_id))
+    wait_until(lambda: state(cloud, instance_id) == "terminated", what="terminated")
+    assert cloud.instance(instance_id)["StateReason"]["Code"] == "Server.InternalError"
+
+
+def test_terminated_instance_leaves_no_machine(cloud: Cloud, instance: dict[str, Any]) -> None:
+    instance_id = instance["InstanceId"]
+    cloud.terminate(instance_id)
+    wait_until(lambda: state(cloud, instance_id) == "terminated", what="terminated")
+    assert instance_id not in docker("ps", "--all", "--format", "{{.Names}}")
+
+
+def test_image_holds_what_was_on_the_disk(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
+    ec2 = cloud.client("ec2")
+    login.wait(instance["PrivateIpAddress"], "echo baked | sudo tee /var/lib/mark")
+    tags = [
+        {"ResourceType": "image", "Tags": [{"Key": "ContentHash", "Value": "abc"}]},
+        {"ResourceType": "snapshot", "Tags": [{"Key": "Project", "Value": "tests"}]},
+    ]
+    image_id = ec2.create_image(InstanceId=instance["InstanceId"], Name="tests-image", TagSpecifications=tags)[
+        "ImageId"
+    ]
+
+    def image() -> dict[str, Any]:
+        found: dict[str, Any] = ec2.describe_images(ImageIds=[image_id], Owners=["self"])["Images"][0]
+        return found
+
+    assert image()["State"] == "pending"
+    wait_until(lambda: image()["State"] == "available", what="available")
+    assert image()["Tags"] == [{"Key": "ContentHash", "Value": "abc"}]
+    snapshot_id = image()["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    snapshot = ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"][0]
+    assert snapshot["Tags"] == [{"Key": "Project", "Value": "tests"}]
+
+    launched = ec2.run_instances(
+        ImageId=image_id, MinCount=1, MaxCount=1, SubnetId=cloud.subnet_ids[1], KeyName="tests"
+    )["Instances"][0]
+    assert launched["State"]["Name"] == "pending"
+    assert login.wait(launched["PrivateIpAddress"], "cat /var/lib/mark") == "baked"
+    assert login.run(launched["PrivateIpAddress"], "hostname --fqdn") == launched["PrivateDnsName"]
+    cloud.terminate(launched["InstanceId"])
+
+    ec2.deregister_image(ImageId=image_id)
+    wait_until(lambda: image_id not in docker("images", "--format", "{{.Tag}}"), what="the image is gone")
+
+
+def test_unknown_image_is_refused_as_on_aws(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    with pytest.raises(ec2.exceptions.ClientError) as refused:
+        cloud.run_instance(ImageId="ami-00000000000000000")
+    assert refused.value.response["Error"]["Code"] == "InvalidAMIID.NotFound"
+
+
+def test_killed_api_comes_back_with_the_same_instances(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
+    login.wait(instance["PrivateIpAddress"], "echo alive")
+    container = docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", cloud.container(instance["InstanceId"]))
+    cloud.kill()
+    cloud.up()
+    after = cloud.instance(instance["InstanceId"])
+    assert after["State"]["Name"] == "running"
+    assert after["PrivateIpAddress"] == instance["PrivateIpAddress"]
+    assert (
+        docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", cloud.container(instance["InstanceId"]))
+        == container
+    )
