@@ -1,0 +1,72 @@
+"""The connection to the database, with every wait bounded."""
+
+import logging
+import socket
+import time
+
+import psycopg2
+from gluon.contrib.appconfig import AppConfig
+from pydal.connection import ConnectionPool
+from pydal.migrator import InDBMigrator
+
+# Raised by a query or a commit when the database, or the way to it, fails.
+ERRORS = (psycopg2.OperationalError, psycopg2.InterfaceError)
+
+# Seconds: to connect, for a statement, and for which a failed connection is not tried again by the same process.
+CONNECT_TIMEOUT = 2
+STATEMENT_TIMEOUT = 5
+PAUSE_AFTER_FAILURE = 1
+
+_paused_until = 0.0
+
+
+class Unavailable(Exception):
+    """The database can't be reached."""
+
+
+def connect(DAL):
+    """web2py's DAL on the database that private/appconfig.ini names."""
+    global _paused_until
+    if time.monotonic() < _paused_until:
+        raise Unavailable
+    configuration = AppConfig()
+    uri = configuration.get("db.uri")
+    try:
+        if not uri:
+            raise OSError("private/appconfig.ini names no database: [db] uri")
+        if not ConnectionPool.POOLS.get(uri):
+            # DAL() sleeps for a second when it can't connect, and this process would serve nobody meanwhile.
+            _knock(uri)
+        return DAL(
+            uri,
+            attempts=1,
+            pool_size=int(configuration.get("db.pool_size") or 1),
+            migrate_enabled=bool(configuration.get("db.migrate")),
+            # The schema's history is kept in the database, so no machine holds what a later migration needs.
+            adapter_args={"migrator": InDBMigrator},
+            driver_args={
+                "connect_timeout": CONNECT_TIMEOUT,
+                "keepalives": 1,
+                "keepalives_idle": 10,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 1000 * STATEMENT_TIMEOUT,
+                "options": "-c statement_timeout=%d" % (1000 * STATEMENT_TIMEOUT),
+            },
+        )
+    except (OSError, RuntimeError) as error:
+        _paused_until = time.monotonic() + PAUSE_AFTER_FAILURE
+        # pydal's message ends with what the driver said, which has no password in it.
+        logging.getLogger("web2py.app").error("No database: %s", str(error).strip().splitlines()[-1])
+        raise Unavailable from error
+
+
+def drop(db):
+    """Give a failed connection up, so that the next request starts with a good one."""
+    db._adapter.close("rollback")
+
+
+def _knock(uri):
+    address = uri.rsplit("@", 1)[-1].split("/", 1)[0]
+    host, _, port = address.partition(":")
+    socket.create_connection((host, int(port or 5432)), CONNECT_TIMEOUT).close()
