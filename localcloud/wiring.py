@@ -6,14 +6,20 @@ from localcloud.config import Settings
 from localcloud.controller import Reconciler
 from localcloud.docker_host import DockerHost
 from localcloud.machine_images import MachineImages
+from localcloud.reconcilers.alarms import Alarms
+from localcloud.reconcilers.autoscaling import AutoScalingGroups
 from localcloud.reconcilers.instances import Instances
 from localcloud.reconcilers.machine_images import Amis
+from localcloud.reconcilers.metrics import Metrics
 from localcloud.reconcilers.networks import Networks
 
 
 def build_reconcilers(settings: Settings, docker_host: DockerHost, images: MachineImages) -> list[Reconciler]:
     return [
         Networks(docker_host),
+        Metrics(docker_host),
+        Alarms(),
+        AutoScalingGroups(),
         Instances(docker_host, images),
         Amis(docker_host, images),
     ]

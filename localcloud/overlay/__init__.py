@@ -6,10 +6,12 @@ Nothing else in the package changes moto, so each of these can be offered upstre
 
 from __future__ import annotations
 
-from localcloud.overlay import ec2, elbv2
+from localcloud.overlay import autoscaling, cloudwatch, ec2, elbv2
 
 
 def install() -> None:
     """Install every overlay."""
+    autoscaling.install()
+    cloudwatch.install()
     ec2.install()
     elbv2.install()

@@ -1,0 +1,240 @@
+"""CloudWatch: measured metrics beside those that were put, alarms that start without data, keep a history and act.
+
+moto never evaluates an alarm; its new alarms are `OK` and a changed one forgets its state. The reconciler of the alarms
+evaluates; `change_state` here is the one place where an alarm changes its state, and so where its actions run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import logging
+from datetime import datetime
+from typing import Any
+
+from moto.cloudwatch.models import Alarm, CloudWatchBackend, MetricDatumBase
+from moto.cloudwatch.responses import CloudWatchResponse
+from moto.core.common_models import CloudWatchMetricProvider
+from moto.core.responses import ActionResult
+from moto.core.utils import utcnow
+
+from localcloud import backends
+from localcloud.metrics import MEASURED
+from localcloud.overlay import autoscaling
+
+LOGGER = logging.getLogger(__name__)
+OK, ALARM, INSUFFICIENT_DATA = "OK", "ALARM", "INSUFFICIENT_DATA"
+KEPT_HISTORY = 100  # items per alarm; AWS keeps thirty days
+
+_INITIAL_REASON = "Unchecked: Initial alarm creation"
+
+
+class MeasuredMetricProvider(CloudWatchMetricProvider):
+    """Gives moto's CloudWatch what was measured here, each time it is asked: none of it is in the saved state."""
+
+    @staticmethod
+    def get_cloudwatch_metrics(account_id: str, region: str) -> list[MetricDatumBase]:
+        return MEASURED.data((account_id, region))
+
+
+def describe_state(alarm: Any) -> dict[str, Any]:
+    state = {"stateValue": alarm.state_value, "stateReason": alarm.state_reason}
+    with contextlib.suppress(TypeError, ValueError):
+        if reason_data := json.loads(alarm.state_reason_data or "{}"):
+            state["stateReasonData"] = reason_data
+    return state
+
+
+def add_history(alarm: Any, kind: str, summary: str, data: dict[str, Any]) -> None:
+    """`kind`: ConfigurationUpdate, StateUpdate or Action."""
+    alarm.events.insert(
+        0,
+        {
+            "AlarmName": alarm.name,
+            "AlarmType": "MetricAlarm" if alarm.rule is None else "CompositeAlarm",
+            "Timestamp": utcnow(),
+            "HistoryItemType": kind,
+            "HistorySummary": summary,
+            "HistoryData": json.dumps({"version": "1.0", **data}, default=str),
+        },
+    )
+    del alarm.events[KEPT_HISTORY:]
+
+
+def change_state(backend: Any, alarm: Any, value: str, reason: str, reason_data: str = "{}") -> bool:
+    """Put an alarm into a state. When that is another one than before, write history and run the actions."""
+    old = describe_state(alarm)
+    changed = value != alarm.state_value
+    alarm.state_reason, alarm.state_reason_data, alarm.state_value = reason, reason_data, value
+    alarm.state_updated_timestamp = utcnow()
+    if not changed:
+        return False
+    alarm.state_transitioned_timestamp = alarm.state_updated_timestamp
+    LOGGER.info("alarm %s: %s -> %s: %s", alarm.name, old["stateValue"], value, reason)
+    summary = f"Alarm updated from {old['stateValue']} to {value}"
+    add_history(alarm, "StateUpdate", summary, {"oldState": old, "newState": describe_state(alarm)})
+    run_actions(backend, alarm)
+    return True
+
+
+def run_actions(backend: Any, alarm: Any, again: bool = False, metric_value: float | None = None) -> None:
+    """Run the actions of the alarm's state. `again`: it stays in that state, which only scaling policies act upon."""
+    if not alarm.actions_enabled:
+        return
+    actions = {OK: alarm.ok_actions, ALARM: alarm.alarm_actions}.get(alarm.state_value, alarm.insufficient_data_actions)
+    for action in actions:
+        try:
+            acted = _run_action(backend, alarm, action, again, metric_value)
+        except Exception as error:
+            LOGGER.error("alarm %s: action %s failed: %s", alarm.name, action, error)
+            if not again:
+                data = {"actionState": "Failed", "notificationResource": action, "error": str(error)}
+                add_history(alarm, "Action", f"Failed to execute action {action}", data)
+            continue
+        if acted or not again:
+            data = {"actionState": "Succeeded", "notificationResource": action}
+            add_history(alarm, "Action", f"Successfully executed action {action}", data)
+
+
+def _run_action(backend: Any, alarm: Any, action: str, again: bool, metric_value: float | None) -> bool:
+    """Run one action; returns whether it did something."""
+    if ":scalingPolicy:" in action:
+        groups = backends.backend("autoscaling", backend.account_id, backend.region_name)
+        policy = autoscaling.find_policy(groups, action, None)
+        group = autoscaling.find_group(groups, policy.auto_scaling_group_name)
+        if any(entry["ProcessName"] == "AlarmNotification" for entry in group.suspended_processes):
+            return False
+        value = metric_value if metric_value is not None else _newest_value(alarm)
+        reason = f"a monitor alarm {alarm.name} in state {alarm.state_value} triggered policy {policy.name}"
+        return autoscaling.execute_policy(policy, reason, True, value, alarm.threshold)
+    if again:
+        return False
+    if ":sns:" in action:
+        message = {
+            "AlarmName": alarm.name,
+            "AlarmDescription": alarm.description,
+            "AWSAccountId": backend.account_id,
+            "NewStateValue": alarm.state_value,
+            "NewStateReason": alarm.state_reason,
+            "StateChangeTime": alarm.state_updated_timestamp,
+            "Region": backend.region_name,
+            "AlarmArn": alarm.alarm_arn,
+        }
+        sns = backends.backend("sns", backend.account_id, backend.region_name)
+        sns.publish(json.dumps(message, default=str), arn=action, subject=f'{alarm.state_value}: "{alarm.name}"'[:100])
+        return True
+    LOGGER.warning("alarm %s: action %s is of a kind that is not executed here", alarm.name, action)
+    return False
+
+
+def _newest_value(alarm: Any) -> float | None:
+    with contextlib.suppress(TypeError, ValueError):
+        points = json.loads(alarm.state_reason_data or "{}").get("recentDatapoints") or []
+        return float(points[-1]) if points else None
+    return None
+
+
+def install() -> None:
+    """Change moto's CloudWatch classes."""
+    create, put, set_state = Alarm.__init__, CloudWatchBackend.put_metric_alarm, CloudWatchBackend.set_alarm_state
+    disable, enable = CloudWatchBackend.disable_alarm_actions, CloudWatchBackend.enable_alarm_actions
+
+    @functools.wraps(create)
+    def create_unchecked(self: Any, *args: Any, **kwargs: Any) -> None:
+        create(self, *args, **kwargs)
+        self.events = []
+        self.state_value = INSUFFICIENT_DATA
+        self.state_reason = _INITIAL_REASON
+        self.state_transitioned_timestamp = self.state_updated_timestamp
+        # Numbers, whichever way the request wrote them.
+        for attribute in ("period", "evaluation_periods", "datapoints_to_alarm"):
+            value = getattr(self, attribute)
+            setattr(self, attribute, None if value is None else int(value))
+        self.threshold = None if self.threshold is None else float(self.threshold)
+
+    @functools.wraps(put)
+    def put_metric_alarm(self: Any, **kwargs: Any) -> Any:
+        _check_period(kwargs.get("period"), kwargs.get("evaluation_periods"))
+        before = self.alarms.get(kwargs["name"])
+        alarm = put(self, **kwargs)
+        if before is None:
+            add_history(alarm, "ConfigurationUpdate", f'Alarm "{alarm.name}" created', {"type": "Create"})
+            return alarm
+        # A changed alarm keeps its state until the next evaluation.
+        for attribute in (
+            "events", "state_value", "state_reason", "state_reason_data", "state_updated_timestamp",
+            "state_transitioned_timestamp",
+        ):  # fmt: skip
+            setattr(alarm, attribute, getattr(before, attribute))
+        add_history(alarm, "ConfigurationUpdate", f'Alarm "{alarm.name}" updated', {"type": "Update"})
+        return alarm
+
+    @functools.wraps(set_state)
+    def set_alarm_state(self: Any, alarm_name: str, reason: str, reason_data: str, state_value: str) -> None:
+        before = self.alarms.get(alarm_name)
+        state = (before.state_reason, before.state_reason_data, before.state_value) if before else ("", "", "")
+        set_state(self, alarm_name, reason, reason_data, state_value)  # checks the arguments
+        alarm = self.alarms[alarm_name]
+        alarm.history.clear()
+        alarm.state_reason, alarm.state_reason_data, alarm.state_value = state
+        change_state(self, alarm, state_value, reason, reason_data or "{}")
+
+    def describe_alarm_history(self: Any) -> ActionResult:
+        name, kind = self._get_param("AlarmName"), self._get_param("HistoryItemType")
+        start, end = _naive(self._get_param("StartDate")), _naive(self._get_param("EndDate"))
+        items = [
+            event
+            for alarm in self.cloudwatch_backend.alarms.values()
+            if not name or alarm.name == name
+            for event in alarm.events
+            if (not kind or event["HistoryItemType"] == kind)
+            and (start is None or event["Timestamp"] >= start)
+            and (end is None or event["Timestamp"] <= end)
+        ]
+        ascending = self._get_param("ScanBy") == "TimestampAscending"
+        items.sort(key=lambda event: event["Timestamp"], reverse=not ascending)
+        first = int(self._get_param("NextToken") or 0)
+        last = first + min(100, self._get_int_param("MaxRecords") or 100)
+        token = str(last) if last < len(items) else None
+        return ActionResult({"AlarmHistoryItems": items[first:last], "NextToken": token})
+
+    def switch(enabled: bool, original: Any) -> Any:
+        @functools.wraps(original)
+        def switched(self: Any, alarm_names: list[str]) -> None:
+            original(self, alarm_names)
+            for alarm in self.get_alarms_by_alarm_names(alarm_names):
+                text = f'Alarm actions {"enabled" if enabled else "disabled"} for alarm "{alarm.name}"'
+                add_history(alarm, "ConfigurationUpdate", text, {"type": "Update"})
+
+        return switched
+
+    alarm_class: Any = Alarm
+    backend: Any = CloudWatchBackend
+    response: Any = CloudWatchResponse
+    alarm_class.__init__ = create_unchecked
+    backend.put_metric_alarm = put_metric_alarm
+    backend.set_alarm_state = set_alarm_state
+    backend.disable_alarm_actions = switch(False, disable)
+    backend.enable_alarm_actions = switch(True, enable)
+    response.describe_alarm_history = describe_alarm_history
+
+
+def _check_period(period: Any, evaluation_periods: Any) -> None:
+    """Refuse what AWS refuses: a period that is not 10, 20, 30 or a multiple of 60, and more than a week of them."""
+    from moto.cloudwatch.exceptions import ValidationError
+
+    if period is None:
+        return
+    seconds = int(period)
+    if seconds not in (10, 20, 30) and (seconds < 60 or seconds % 60):
+        raise ValidationError(f"Period must be 10, 20, 30 or a multiple of 60, but was {seconds}")
+    if seconds * int(evaluation_periods or 1) > (86400 if seconds < 3600 else 604800):
+        raise ValidationError(
+            "Metrics cannot be checked across more than a day (EvaluationPeriods * Period must be <= 86400)."
+        )
+
+
+def _naive(value: Any) -> datetime | None:
+    """A request's timestamp as moto keeps its own: UTC without a time zone."""
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else None
