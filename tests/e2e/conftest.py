@@ -1,0 +1,26 @@
+"""One stack for all tests in this directory.
+
+E2E_PORT (default 14666) and E2E_CIDR (default 10.97.0.0/16) set it apart from other runs on the same machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from project_copy import Project
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The project in a directory of its own. Whatever a failed test leaves is removed at the end."""
+    root = tmp_path_factory.mktemp("e2e") / "project"
+    project = Project.copy_to(
+        root, int(os.environ.get("E2E_PORT", "14666")), os.environ.get("E2E_CIDR", "10.97.0.0/16")
+    )
+    project.localcloud("down")  # what an interrupted run left behind
+    try:
+        yield project
+    finally:
+        project.localcloud("down")

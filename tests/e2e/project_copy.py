@@ -1,0 +1,120 @@
+"""A copy of the project with a stack of its own, beside the one that somebody may be using."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer: status 0 when there was none."""
+
+    status: int
+    body: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of ansible-playbook: exit code, output, and the recap's count of changes over all hosts."""
+
+    returncode: int
+    output: str
+
+    @property
+    def changed(self) -> int:
+        counts = re.findall(r"\bok=\d+\s+changed=(\d+)", self.output)
+        assert counts, f"no recap in:\n{self.output[-2000:]}"
+        return sum(map(int, counts))
+
+
+@dataclass(frozen=True)
+class Project:
+    """The copy: `port` and `cidr` set its local cloud apart."""
+
+    root: Path
+    port: int
+    cidr: str
+
+    @classmethod
+    def copy_to(cls, root: Path, port: int, cidr: str) -> Project:
+        """Copy what git knows of the project, and link what `make` installed."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=PROJECT_ROOT, check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+        for name in filter(None, listed.split("\0")):
+            source, target = PROJECT_ROOT / name, root / name
+            if source.exists() or source.is_symlink():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target, follow_symlinks=False)
+        for name in (".venv", ".collections", ".cache"):
+            (PROJECT_ROOT / name).mkdir(exist_ok=True)
+            (root / name).symlink_to(PROJECT_ROOT / name)
+        return cls(root, port, cidr)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a user with an AWS account: the local cloud must be used all the same."""
+        return {
+            **os.environ,
+            "PATH": f"{self.root}/.venv/bin:{os.environ['PATH']}",
+            "AWS_PROFILE": "a-profile-of-the-user",
+            "LOCALCLOUD_PORT": str(self.port),
+            "LOCALCLOUD_HOME": str(self.root / ".localcloud"),
+        }
+
+    def playbook(self, name: str, **variables: Any) -> Run:
+        """Run ansible-playbook to its end, whatever the end is."""
+        variables = {"localcloud_port": self.port, "vpc_cidr": self.cidr, **variables}
+        extra = [part for key, value in variables.items() for part in ("-e", f"{key}={value}")]
+        done = subprocess.run(
+            [self.root / ".venv/bin/ansible-playbook", name, *extra],
+            cwd=self.root, env=self.environment, text=True, check=False,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        with (self.root / "runs.log").open("a") as log:
+            log.write(f"$ ansible-playbook {name} {' '.join(extra)}\n{done.stdout}\n")
+        return Run(done.returncode, done.stdout)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the stack's local cloud."""
+        return boto3.client(
+            service,
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def localcloud(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.root / ".venv/bin/python", "-m", "localcloud", *arguments],
+            cwd=self.root, env=self.environment, text=True, check=False, capture_output=True,
+        )  # fmt: skip
+
+    @property
+    def url(self) -> str:
+        return (self.root / ".deploy/local/url").read_text().strip()
+
+    def get(self, path: str) -> Answer:
+        """GET a path through the load balancer, by its DNS name, as a user would."""
+        try:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+                return Answer(answer.status, answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.read().decode())
+        except OSError as error:
+            return Answer(0, str(error))
