@@ -16,7 +16,7 @@ def test_yamllint(run):
 
 
 def test_ansible_lint(run):
-    run("ansible-lint", "--offline", "--strict", "-q")
+    run("ansible-lint", "--offline", "--strict", "--nocolor", "-q")
 
 
 @pytest.mark.parametrize("environment", ["local", "aws"])
@@ -28,16 +28,26 @@ def test_syntax(run, playbook, environment):
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_defaults_and_argument_specs_agree(role):
     defaults = load(role / "defaults/main.yml")
-    options = load(role / "meta/argument_specs.yml")["argument_specs"]["main"].get("options", {})
-    optional = {name: option for name, option in options.items() if not option.get("required")}
-    # A required variable has no default by definition; the role's own `__` variables are nobody else's.
-    assert sorted(name for name in defaults if not name.startswith("__")) == sorted(optional)
-    for name, option in optional.items():
-        if "default" in option:
-            assert option["default"] == defaults[name], f"{name}: the documented default is not the default"
-    for name, option in options.items():
-        assert option.get("description"), f"{name} has no description"
-        assert name.startswith(f"{role.name}_"), f"{name} does not carry its role's name"
+    entry_points = load(role / "meta/argument_specs.yml").get("argument_specs", {})
+    assert entry_points, "no meta/argument_specs.yml"
+    options = {}
+    for entry_point in entry_points.values():
+        for name, option in entry_point.get("options", {}).items():
+            assert option.get("description"), f"{name} has no description"
+            assert name.startswith(f"{role.name}_"), f"{name} does not carry its role's name"
+            options.setdefault(name, []).append(option)
+    # The role's own `__` variables are nobody else's.
+    public = {name for name in defaults if not name.startswith("__")}
+    optional = {name for name, uses in options.items() if not any(use.get("required") for use in uses)}
+    assert public - options.keys() == set(), "in defaults/main.yml, but not documented"
+    assert optional - public == set(), "optional, but without a default"
+    for name, uses in options.items():
+        for use in uses:
+            if use.get("required"):
+                # Ansible counts a default as given, so nobody would be told that the variable is missing.
+                assert defaults.get(name, "given") not in ("", None), f"{name} is required, but its default is empty"
+            elif "default" in use and not any("{{" in str(value) for value in (use["default"], defaults[name])):
+                assert use["default"] == defaults[name], f"{name}: the documented default is not the default"
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
