@@ -33,45 +33,6 @@ resource "aws_db_subnet_group" "this" {
   tags = { Name = var.name }
 }
 
-# ---- Passwords -----------------------------------------------------------------
-# They are made by AWS on the first apply and kept in the parameter store. Ephemeral values and write-only arguments
-# (value_wo, password_wo) are never written to the state or a plan.
-# No punctuation: the passwords end up in a connection URI. 32 letters and digits are 190 bits.
-
-ephemeral "aws_secretsmanager_random_password" "master" {
-  password_length     = 32
-  exclude_punctuation = true
-}
-
-ephemeral "aws_secretsmanager_random_password" "app" {
-  password_length     = 32
-  exclude_punctuation = true
-}
-
-# A new random value is drawn in every run, but written only when value_wo_version changes.
-
-resource "aws_ssm_parameter" "master_password" {
-  name             = "/${var.name}/database/master_password"
-  description      = "Password of the database's master user ${var.master_username}"
-  type             = "SecureString"
-  value_wo         = ephemeral.aws_secretsmanager_random_password.master.random_password
-  value_wo_version = 1
-}
-
-resource "aws_ssm_parameter" "app_password" {
-  name             = "/${var.name}/database/app_password"
-  description      = "Password of the application's database role ${var.app_username}"
-  type             = "SecureString"
-  value_wo         = ephemeral.aws_secretsmanager_random_password.app.random_password
-  value_wo_version = 1
-}
-
-# The instance gets what is in the store and not what was drawn in this run: an apply that was interrupted between the
-# two is finished with the same password.
-ephemeral "aws_ssm_parameter" "master_password" {
-  arn = aws_ssm_parameter.master_password.arn
-}
-
 # ---- The instance --------------------------------------------------------------
 
 resource "aws_db_parameter_group" "this" {
@@ -112,8 +73,8 @@ resource "aws_db_instance" "this" {
 
   db_name             = var.database_name
   username            = var.master_username
-  password_wo         = ephemeral.aws_ssm_parameter.master_password.value
-  password_wo_version = aws_ssm_parameter.master_password.version # a password overwritten in the store reaches the instance with the next apply
+  password_wo         = local.master_password                     # from passwords.tf
+  password_wo_version = aws_ssm_parameter.master_password.version # overwritten in the store, it reaches the instance with the next apply
 
   db_subnet_group_name   = aws_db_subnet_group.this.name
   vpc_security_group_ids = [aws_security_group.database.id]

@@ -1,6 +1,11 @@
 # The two hosts that Ansible configures: the migration instance changes the database's schema, the template instance
 # becomes the fleet's image. Both are configured by the same roles; neither serves the public.
 
+locals {
+  # The size of Debian's image in GiB. The fleet's volumes get it too, through the image.
+  root_volume_size = 8
+}
+
 data "aws_ami" "base" {
   most_recent = true
   owners      = [var.base_ami_owner]
@@ -72,6 +77,7 @@ resource "aws_instance" "migration" {
 
   root_block_device {
     volume_type = "gp3"
+    volume_size = local.root_volume_size
     encrypted   = true
     tags        = { Name = "${var.name}-migration" }
   }
@@ -107,6 +113,7 @@ resource "aws_instance" "template" {
   # The image inherits the encryption, and the fleet's volumes inherit it from the image.
   root_block_device {
     volume_type = "gp3"
+    volume_size = local.root_volume_size
     encrypted   = true
     tags        = { Name = "${var.name}-template" }
   }

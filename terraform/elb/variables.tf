@@ -155,7 +155,7 @@ variable "health_check_path" {
   default     = "/health"
 
   validation {
-    condition     = can(regex("^/[!-~]{0,1023}$", var.health_check_path))
+    condition     = can(regex("^/[!-~]*$", var.health_check_path)) && length(var.health_check_path) <= 1024
     error_message = "health_check_path \"${var.health_check_path}\" is not a path: type one that starts with a slash and has no blanks, for example /health."
   }
 }

@@ -1,0 +1,410 @@
+# Against a mocked provider: no account, no network, a few seconds. `terraform init -backend=false && terraform test`
+
+mock_provider "aws" {
+  # The provider checks that these look like ARNs and versions, so mocked random strings won't do.
+  mock_resource "aws_lb" {
+    defaults = {
+      arn      = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/web2py-test/0123456789abcdef"
+      dns_name = "web2py-test-1.us-east-1.elb.amazonaws.com"
+    }
+  }
+
+  mock_resource "aws_lb_target_group" {
+    defaults = {
+      arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web2py-test/0123456789abcdef"
+    }
+  }
+
+  mock_resource "aws_launch_template" {
+    defaults = {
+      id             = "lt-0123456789abcdef0"
+      latest_version = 7
+    }
+  }
+
+  mock_resource "aws_autoscaling_policy" {
+    defaults = {
+      arn = "arn:aws:autoscaling:us-east-1:123456789012:scalingPolicy:01234567-89ab-cdef-0123-456789abcdef:autoScalingGroupName/web2py-test:policyName/policy"
+    }
+  }
+}
+
+variables {
+  name                  = "web2py-test"
+  region                = "us-east-1"
+  tags                  = { Project = "web2py", Environment = "test" }
+  vpc_id                = "vpc-0123"
+  public_subnet_ids     = ["subnet-0a", "subnet-0b"]
+  private_subnet_ids    = ["subnet-1a", "subnet-1b"]
+  app_security_group_id = "sg-0123"
+  ami_id                = "ami-0123456789abcdef0"
+}
+
+run "defaults" {
+  command = apply
+
+  assert {
+    condition     = aws_lb.this.subnets == toset(["subnet-0a", "subnet-0b"]) && aws_autoscaling_group.fleet.vpc_zone_identifier == toset(["subnet-1a", "subnet-1b"])
+    error_message = "The load balancer is in the public subnets, the fleet in the private ones."
+  }
+
+  assert {
+    condition     = aws_lb.this.drop_invalid_header_fields
+    error_message = "Invalid header fields are dropped."
+  }
+
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.fleet.referenced_security_group_id == aws_security_group.load_balancer.id && aws_vpc_security_group_ingress_rule.fleet.cidr_ipv4 == null
+    error_message = "Only the load balancer reaches the fleet."
+  }
+
+  assert {
+    condition     = aws_vpc_security_group_egress_rule.load_balancer.referenced_security_group_id == aws_security_group.fleet.id
+    error_message = "The load balancer reaches nothing but the fleet."
+  }
+
+  assert {
+    condition     = aws_launch_template.fleet.vpc_security_group_ids == toset(["sg-0123", aws_security_group.fleet.id])
+    error_message = "The fleet wears the application's group and its own."
+  }
+
+  assert {
+    condition     = aws_launch_template.fleet.metadata_options[0].http_tokens == "required"
+    error_message = "IMDSv2 is required."
+  }
+
+  # With $Latest an instance refresh never starts.
+  assert {
+    condition     = aws_autoscaling_group.fleet.launch_template[0].version == "7" && output.launch_template_version == 7
+    error_message = "The group names a numbered version of the launch template."
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.fleet.health_check_type == "ELB" && aws_autoscaling_group.fleet.health_check_grace_period == 60
+    error_message = "Instances that don't serve are replaced, after a grace period."
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.fleet.min_size == 1 && aws_autoscaling_group.fleet.max_size == 20 && aws_autoscaling_group.fleet.desired_capacity == 1
+    error_message = "1 to 20 instances, 1 to begin with."
+  }
+
+  assert {
+    condition = (
+      { for tag in aws_autoscaling_group.fleet.tag : tag.key => tag.value if tag.propagate_at_launch } ==
+      { Name = "web2py-test-fleet", Role = "fleet", Project = "web2py", Environment = "test" }
+    )
+    error_message = "Launched instances get all tags."
+  }
+
+  assert {
+    condition     = aws_launch_template.fleet.tag_specifications[0].resource_type == "volume" && aws_launch_template.fleet.tag_specifications[0].tags["Environment"] == "test"
+    error_message = "Launched volumes get all tags."
+  }
+
+  assert {
+    condition     = aws_lb_target_group.fleet.slow_start == 30 && aws_lb_target_group.fleet.health_check[0].path == "/health" && aws_lb_target_group.fleet.health_check[0].matcher == "200"
+    error_message = "Slow start, and a health check on a cheap path."
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.cpu_high.comparison_operator == "GreaterThanOrEqualToThreshold" && aws_cloudwatch_metric_alarm.cpu_high.threshold == 40 &&
+      aws_autoscaling_policy.scale_out.scaling_adjustment == 10 && aws_cloudwatch_metric_alarm.cpu_high.alarm_actions == toset([aws_autoscaling_policy.scale_out.arn])
+    )
+    error_message = "CPU >= 40 %: ten more."
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.cpu_low.comparison_operator == "LessThanOrEqualToThreshold" && aws_cloudwatch_metric_alarm.cpu_low.threshold == 10 &&
+      aws_autoscaling_policy.scale_in.scaling_adjustment == -5 && aws_cloudwatch_metric_alarm.cpu_low.alarm_actions == toset([aws_autoscaling_policy.scale_in.arn])
+    )
+    error_message = "CPU <= 10 %: five fewer."
+  }
+
+  assert {
+    condition     = output.url == "http://web2py-test-1.us-east-1.elb.amazonaws.com" && output.autoscaling_group_name == "web2py-test"
+    error_message = "The outputs say where the application is served."
+  }
+}
+
+run "desired_capacity_is_the_alarms_after_that" {
+  command = plan
+
+  variables {
+    asg_min_size = 3
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.fleet.min_size == 3 && aws_autoscaling_group.fleet.desired_capacity == 1
+    error_message = "An apply doesn't undo what the alarms did."
+  }
+}
+
+run "limits_are_allowed" {
+  command = plan
+
+  variables {
+    slow_start           = 900
+    asg_min_size         = 20
+    alarm_period         = 10
+    health_check_timeout = 9
+  }
+}
+
+run "no_slow_start" {
+  command = plan
+
+  variables {
+    slow_start = 0
+  }
+}
+
+# ---- Bad input -----------------------------------------------------------------
+
+run "min_above_max" {
+  command = plan
+
+  variables {
+    asg_min_size = 5
+    asg_max_size = 4
+  }
+
+  expect_failures = [var.asg_min_size]
+}
+
+run "empty_fleet" {
+  command = plan
+
+  variables {
+    asg_min_size = 0
+  }
+
+  expect_failures = [var.asg_min_size]
+}
+
+run "half_an_instance" {
+  command = plan
+
+  variables {
+    asg_max_size = 1.5
+  }
+
+  expect_failures = [var.asg_max_size]
+}
+
+run "slow_start_too_short" {
+  command = plan
+
+  variables {
+    slow_start = 29
+  }
+
+  expect_failures = [var.slow_start]
+}
+
+run "slow_start_too_long" {
+  command = plan
+
+  variables {
+    slow_start = 901
+  }
+
+  expect_failures = [var.slow_start]
+}
+
+run "timeout_not_below_interval" {
+  command = plan
+
+  variables {
+    health_check_interval = 10
+    health_check_timeout  = 10
+  }
+
+  expect_failures = [var.health_check_timeout]
+}
+
+run "interval_too_short" {
+  command = plan
+
+  variables {
+    health_check_interval = 4
+    health_check_timeout  = 2
+  }
+
+  expect_failures = [var.health_check_interval]
+}
+
+run "threshold_of_one" {
+  command = plan
+
+  variables {
+    healthy_threshold = 1
+  }
+
+  expect_failures = [var.healthy_threshold]
+}
+
+run "unhealthy_threshold_too_high" {
+  command = plan
+
+  variables {
+    unhealthy_threshold = 11
+  }
+
+  expect_failures = [var.unhealthy_threshold]
+}
+
+run "path_without_slash" {
+  command = plan
+
+  variables {
+    health_check_path = "health"
+  }
+
+  expect_failures = [var.health_check_path]
+}
+
+run "path_with_blank" {
+  command = plan
+
+  variables {
+    health_check_path = "/he alth"
+  }
+
+  expect_failures = [var.health_check_path]
+}
+
+run "deregistration_too_long" {
+  command = plan
+
+  variables {
+    deregistration_delay = 3601
+  }
+
+  expect_failures = [var.deregistration_delay]
+}
+
+run "thresholds_crossed" {
+  command = plan
+
+  variables {
+    scale_in_cpu_threshold  = 50
+    scale_out_cpu_threshold = 40
+  }
+
+  expect_failures = [var.scale_in_cpu_threshold]
+}
+
+run "more_than_all_cpu" {
+  command = plan
+
+  variables {
+    scale_out_cpu_threshold = 101
+  }
+
+  expect_failures = [var.scale_out_cpu_threshold]
+}
+
+run "scale_in_adds" {
+  command = plan
+
+  variables {
+    scale_in_adjustment = 5
+  }
+
+  expect_failures = [var.scale_in_adjustment]
+}
+
+run "scale_out_removes" {
+  command = plan
+
+  variables {
+    scale_out_adjustment = -10
+  }
+
+  expect_failures = [var.scale_out_adjustment]
+}
+
+run "alarm_period_between" {
+  command = plan
+
+  variables {
+    alarm_period = 45
+  }
+
+  expect_failures = [var.alarm_period]
+}
+
+run "alarm_faster_than_its_metric" {
+  command = plan
+
+  variables {
+    alarm_period        = 60
+    detailed_monitoring = false
+  }
+
+  expect_failures = [var.alarm_period]
+}
+
+run "alarm_over_more_than_a_day" {
+  command = plan
+
+  variables {
+    alarm_period             = 3600
+    alarm_evaluation_periods = 25
+  }
+
+  expect_failures = [var.alarm_evaluation_periods]
+}
+
+run "cooldown_negative" {
+  command = plan
+
+  variables {
+    scaling_cooldown = -1
+  }
+
+  expect_failures = [var.scaling_cooldown]
+}
+
+run "image_by_name" {
+  command = plan
+
+  variables {
+    ami_id = "web2py"
+  }
+
+  expect_failures = [var.ami_id]
+}
+
+run "arm_instance" {
+  command = plan
+
+  variables {
+    instance_type = "c7gn.large"
+  }
+
+  expect_failures = [var.instance_type]
+}
+
+run "a_single_subnet" {
+  command = plan
+
+  variables {
+    private_subnet_ids = ["subnet-1a"]
+  }
+
+  expect_failures = [var.private_subnet_ids]
+}
+
+run "name_that_load_balancers_refuse" {
+  command = plan
+
+  variables {
+    name = "internal-web2py"
+  }
+
+  expect_failures = [var.name]
+}
