@@ -168,7 +168,7 @@ def ensure() -> Callable[[], None] | None:
         fail(
             f"Docker runs, but {user} may not use it: not in the group `docker` (members are as good as root here)",
             look="ls -l /var/run/docker.sock; id",
-            type_this=f"sudo usermod --append --groups docker {user}   (then log out and in again, and type the same command)",
+            type_this=f"sudo usermod --append --groups docker {user}   (then log out and in, and type the same again)",
         )
     return stop
 

@@ -13,6 +13,9 @@ from bootstrap import docker_engine
 
 def main() -> int:
     """Run pytest with the given arguments and return its exit code."""
+    # Until pytest runs, a signal ends us the way an exception does: through `finally`.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     stop = docker_engine.ensure()
     try:
         docker_engine.ensure_images_can_be_built()
