@@ -38,18 +38,22 @@ def now_text() -> str:
 class ScalingActivity:
     """One launch or termination, as DescribeScalingActivities shows it. `details` is JSON in a string."""
 
-    def __init__(self, group: FakeAutoScalingGroup, description: str, cause: str, details: dict[str, Any]) -> None:
+    def __init__(self, group: FakeAutoScalingGroup, description: str, cause: str) -> None:
         self.activity_id = str(mock_random.uuid4())
         self.auto_scaling_group_name = group.name
         self.auto_scaling_group_arn = group.arn
         self.description = description
         self.cause = cause[:1023]
-        self.details = json.dumps(details)
+        self.details = "{}"
         self.start_time = utcnow()
         self.end_time: datetime | None = None
         self.status_code = "InProgress"
         self.status_message: str | None = None
         self.progress = 0
+
+    def set_place(self, subnet_id: str | None, zone: str | None) -> None:
+        place = {"Subnet ID": subnet_id, "Availability Zone": zone}
+        self.details = json.dumps({key: value for key, value in place.items() if value})
 
     def advance(self, status_code: str, progress: int) -> None:
         self.status_code, self.progress = status_code, progress
@@ -110,12 +114,9 @@ class Member(InstanceState):
 # -- what the reconcilers and the API share --------------------------------------------------------------------------
 
 
-def record(
-    group: Any, description: str, cause: str, subnet_id: str | None = None, zone: str | None = None
-) -> ScalingActivity:
+def record(group: Any, description: str, cause: str) -> ScalingActivity:
     """Add an activity to the group's history, newest first."""
-    details = {"Subnet ID": subnet_id, "Availability Zone": zone} if subnet_id else {"Availability Zone": zone}
-    activity = ScalingActivity(group, description, cause, details)
+    activity = ScalingActivity(group, description, cause)
     group.activities.insert(0, activity)
     del group.activities[KEPT_ACTIVITIES:]
     return activity
@@ -137,14 +138,10 @@ def begin_termination(member: Member, cause: str) -> ScalingActivity:
     if member.activity:
         member.activity.end("Cancelled")
     member.lifecycle_state = TERMINATING
-    member.activity = record(
-        member.auto_scaling_group,
-        f"Terminating EC2 instance: {member.instance_id}",
-        cause,
-        member.instance.subnet_id,
-        member.availability_zone,
-    )
-    return member.activity
+    activity = record(member.auto_scaling_group, f"Terminating EC2 instance: {member.instance_id}", cause)
+    activity.set_place(member.instance.subnet_id, member.availability_zone)
+    member.activity = activity
+    return activity
 
 
 def deregister(member: Member, target_group_arns: list[str]) -> None:

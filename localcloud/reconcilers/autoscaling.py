@@ -188,7 +188,7 @@ class AutoScalingGroups:
         wanted = group.desired_capacity + group.surplus
         if len(active) < wanted and not suspended(group, "Launch"):
             for _ in range(wanted - len(active)):
-                if time.time() < group.launch_not_before or not launch(group):
+                if time.time() < group.launch_not_before or not launch(group, len(active), wanted):
                     break
         elif len(active) > wanted and not suspended(group, "Terminate"):
             count = len(active)
@@ -273,21 +273,21 @@ def choose_subnet(group: Any) -> tuple[str | None, str]:
     return min(places, key=lambda place: (zones[place[1]], subnets[place[0]]))
 
 
-def launch(group: Any) -> bool:
+def launch(group: Any, active: int, wanted: int) -> bool:
     """Launch one instance into the zone that has the fewest. Returns whether EC2 took it; its activity says."""
-    subnet_id, zone = choose_subnet(group)
-    active = sum(1 for member in group.instance_states if member.active)
-    if group.template_override and active >= group.desired_capacity:
+    if group.surplus:
         cause = _at("an instance was launched in response to an instance refresh.")
     elif group.replacements_due > 0:
         cause = _at("an instance was launched in response to an unhealthy instance needing to be replaced.")
     else:
         cause = group.change_cause + _at(
             "an instance was started in response to a difference between desired and actual capacity, increasing the "
-            f"capacity from {active} to {group.desired_capacity}."
+            f"capacity from {active} to {wanted}."
         )
-    activity = record(group, "Launching a new EC2 instance", cause, subnet_id, zone)
+    activity = record(group, "Launching a new EC2 instance", cause)
     try:
+        subnet_id, zone = choose_subnet(group)
+        activity.set_place(subnet_id, zone)
         member = run_instance(group, subnet_id, zone)
     except Exception as error:  # moto's EC2 raises many kinds, StopIteration for a full subnet among them
         fail_launch(group, activity, error)
