@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 from localcloud.config import Settings
 from localcloud.docker_host import DockerHost, DockerUnavailableError
+from localcloud.host_names import HostNames
 from localcloud.machine_images import MachineImages
 
 
 def remove_everything(settings: Settings) -> list[str]:
     """Remove containers, networks and made images. Returns what was removed, in words. No Docker: nothing to remove."""
-    try:
-        docker_host = DockerHost(settings)
-    except DockerUnavailableError:
-        return []
     removed = []
+    docker_host = None
+    with contextlib.suppress(DockerUnavailableError):
+        docker_host = DockerHost(settings)
+    host_names = HostNames(settings, docker_host)
+    if host_names.read():
+        host_names.write({})
+        removed.append("the names in /etc/hosts")
+    if docker_host is None:
+        return removed
     containers = [container for kind in docker_host.containers().values() for container in kind.values()]
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(lambda container: docker_host.remove_container(container.container_id), containers))

@@ -9,6 +9,7 @@ from localcloud.machine_images import MachineImages
 from localcloud.reconcilers.alarms import Alarms
 from localcloud.reconcilers.autoscaling import AutoScalingGroups
 from localcloud.reconcilers.instances import Instances
+from localcloud.reconcilers.load_balancers import LoadBalancers
 from localcloud.reconcilers.machine_images import Amis
 from localcloud.reconcilers.metrics import Metrics
 from localcloud.reconcilers.networks import Networks
@@ -22,4 +23,5 @@ def build_reconcilers(settings: Settings, docker_host: DockerHost, images: Machi
         AutoScalingGroups(),
         Instances(docker_host, images),
         Amis(docker_host, images),
+        LoadBalancers(docker_host),
     ]

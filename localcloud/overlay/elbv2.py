@@ -249,7 +249,7 @@ def _install_load_balancers() -> None:
         if load_balancer is not None:
             delete_interface(load_balancer.interface)
 
-    def activate(_self: FakeLoadBalancer) -> None:
+    def activate(self: FakeLoadBalancer) -> None:
         """moto makes a load balancer active when it is looked at; here it is when HAProxy answers."""
 
     ELBv2Backend.create_load_balancer = create_provisioning  # type: ignore[method-assign]
