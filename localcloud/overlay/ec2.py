@@ -13,8 +13,10 @@ from typing import Any
 from moto import settings
 from moto.ec2.models.amis import AmiBackend
 from moto.ec2.models.instances import Instance, InstanceState, StateReason
+from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses.amis import AmisResponse
+from moto.ec2.utils import parse_user_data
 
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 
@@ -34,6 +36,7 @@ def install() -> None:
     _install_instances()
     _install_images()
     _install_security_groups()
+    _install_launch_templates()
 
 
 def _install_instances() -> None:
@@ -46,6 +49,8 @@ def _install_instances() -> None:
         if not self.security_groups and self.nics:
             # Given with the network interface, which is where Terraform puts them for a public address.
             self.security_groups = list(self.nics[0].group_set)
+        if self.nics:
+            self.nics[0].delete_on_termination = True
         set_state(self, "pending")
         self.reboots_requested = 0  # type: ignore[attr-defined]
 
@@ -126,3 +131,20 @@ def _install_security_groups() -> None:
         return next((source["Description"] for source in sources if source.get("Description")), None)
 
     SecurityGroupRule.description = property(description)  # type: ignore[assignment,method-assign]
+
+
+def _install_launch_templates() -> None:
+    create_version = LaunchTemplate.create_version
+
+    @functools.wraps(create_version)
+    def create_clean_version(self: LaunchTemplate, data: dict[str, Any], description: str) -> LaunchTemplateVersion:
+        # The template's own tags are not for what is launched from it; and only the first version's user data is
+        # decoded by moto.
+        if "TagSpecifications" in data:
+            specs = [spec for spec in data["TagSpecifications"] if spec["ResourceType"] != "launch-template"]
+            data = {**data, "TagSpecifications": specs}
+        if isinstance(data.get("UserData"), str):
+            data = {**data, "UserData": parse_user_data(data["UserData"])}
+        return create_version(self, data, description)
+
+    LaunchTemplate.create_version = create_clean_version  # type: ignore[method-assign]
