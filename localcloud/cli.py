@@ -177,7 +177,8 @@ def running_pid(settings: Settings) -> int | None:
         state = (process / "stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, ValueError):
         return None
-    return pid if b"localcloud" in command and state != "Z" else None
+    # A process has no command line yet in the moment in which it is started.
+    return pid if (b"localcloud" in command or not command) and state != "Z" else None
 
 
 def port_in_use(port: int) -> bool:
