@@ -40,7 +40,7 @@ url: known-env ## Print the load balancer's URL
 ##### Test
 
 .PHONY: test
-test: tools .venv/.installed-dev ## Run all checks and tests (half an hour on two cores)
+test: tools .venv/.installed-dev ## Run all checks and tests
 	@python -m bootstrap.run_tests $(ARGS)
 
 .PHONY: lint

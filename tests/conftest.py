@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """Stop after the last lint test when any of them failed: half an hour of tests is not worth a missing comma."""
+    """Stop after the last lint test when any of them failed."""
     failures = item.session.testsfailed
     result = yield
     if part(item) == "lint":
