@@ -86,7 +86,7 @@ class Group:
 def group(cloud: Cloud, request: pytest.FixtureRequest) -> Iterator[Group]:
     """A group that is not created yet, with a launch template; afterwards both are gone."""
     ec2 = cloud.client("ec2")
-    name = re.sub(r"\W+", "-", request.node.name)[:40]
+    name = re.sub(r"[\W_]+", "-", request.node.name)[:40]
     data = {
         "ImageId": cloud.base_ami_id,
         "InstanceType": "t3.micro",
