@@ -8,9 +8,9 @@ import socket
 session.forget(response)
 
 
-def _answer(status, **values):
+def _answer(http_status, **values):
     """A JSON body and its HTTP status. (Not an action: web2py calls only functions without arguments.)"""
-    response.status = status
+    response.status = http_status
     response.headers["Content-Type"] = "application/json"
     return json.dumps(values) + "\n"
 

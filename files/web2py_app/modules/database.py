@@ -5,12 +5,14 @@ import socket
 import time
 
 import psycopg2
+import psycopg2.errors
 from gluon.contrib.appconfig import AppConfig
 from pydal.connection import ConnectionPool
 from pydal.migrator import InDBMigrator
 
 # Raised by a query or a commit when the database, or the way to it, fails.
-ERRORS = (psycopg2.OperationalError, psycopg2.InterfaceError)
+# A missing table is one that the migration is still to make.
+ERRORS = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.UndefinedTable)
 
 # Seconds: to connect, for a statement, and for which a failed connection is not tried again by the same process.
 CONNECT_TIMEOUT = 2

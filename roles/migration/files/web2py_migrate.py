@@ -112,6 +112,7 @@ def run_models(application):
     from pydal.base import BaseAdapter
 
     environment = env(application, import_models=False)
+    current.request.is_shell = True
     current.response.models_to_run = [r"\.py$"]
     try:
         run_models_in(environment)

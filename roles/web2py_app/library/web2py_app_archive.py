@@ -82,7 +82,7 @@ def entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
 def pack(files: dict[str, Path], name: str, state: str) -> tuple[bytes, str]:
     """The archive without its top directory's final name, and the sha256 of what it holds."""
     members: list[tuple[tarfile.TarInfo, bytes]] = []
-    directories = {"private", "modules", "models", "views", "static", "languages"}
+    directories = {"controllers", "cron", "languages", "models", "modules", "private", "static", "views"}
     for path in files:
         directories.update(parent.as_posix() for parent in Path(path).parents if parent.as_posix() != ".")
     for path in sorted(directories):
@@ -136,8 +136,8 @@ def main() -> None:
     )
     root = Path(module.params["src"])
     advice = (
-        f"Look there. Set web2py_app_source to the directory of a web2py application "
-        f"(the one that holds controllers/), for example a copy of files/web2py_app."
+        "Look there. Set web2py_app_source to the directory of a web2py application "
+        "(the one that holds controllers/), for example a copy of files/web2py_app."
     )
     if not root.is_dir():
         module.fail_json(msg=f"There is no application in {root}: no such directory. {advice}")
