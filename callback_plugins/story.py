@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible import constants as C
+from ansible import constants
+from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 
 DOCUMENTATION = """
@@ -13,10 +14,12 @@ name: story
 type: stdout
 short_description: Ansible's default output, for a reader who sees it for the first time
 description:
-  - An error message with three parts (what failed, where to look, what to type) is printed as it is, once, without the task's other results.
+  - A task that changed something is one line; one that found nothing to do is none. A C(debug) task is its message.
+  - A task whose name says how long it takes (it has C(takes) in it) is announced when it starts.
+  - A task that waits says so at its first try and then every 30 seconds, instead of C(FAILED - RETRYING) after each.
+  - An error message with three parts (what failed, where to look, what to type) is printed as it is, and once.
   - The failure of a task that has a rescue is not printed, because the rescue says what it means.
-  - A task that waits says so once and then every 30 seconds, instead of C(FAILED - RETRYING) after each try.
-  - Everything is printed with C(-v).
+  - With C(-v) everything is printed as Ansible does by default.
 extends_documentation_fragment:
   - default_callback
   - result_format_callback
@@ -26,7 +29,7 @@ SECONDS_BETWEEN_LINES = 30
 
 
 class CallbackModule(DefaultCallback):
-    """Ansible's own stdout callback with three events told differently."""
+    """Ansible's own stdout callback with some events told differently."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
@@ -35,18 +38,50 @@ class CallbackModule(DefaultCallback):
     def __init__(self) -> None:
         super().__init__()
         # When a waiting task was first heard of and last written about, by task and host.
-        self._waiting: dict[tuple[str, str], list[float]] = {}
+        self._waiting: dict[tuple[str, str], tuple[float, float]] = {}
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+        """Say what is about to take long."""
+        super().v2_playbook_on_task_start(task, is_conditional)
+        if not self._display.verbosity and " takes " in self._title():
+            self._display.display(f"...      {self._title()}")
+
+    def v2_playbook_on_include(self, included_file: Any) -> None:
+        """Which file a task came from matters to those who ask with -v."""
+        if self._display.verbosity:
+            super().v2_playbook_on_include(included_file)
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """A line for what changed, the text of a message, nothing for the rest."""
+        if self._display.verbosity:
+            super().v2_runner_on_ok(result)
+            return
+        if isinstance(result.task, TaskInclude):
+            return
+        self._handle_warnings_and_exception(result)
+        if result.task.action in constants._ACTION_DEBUG and "msg" in result.result:
+            message = result.result["msg"]
+            lines = message if isinstance(message, list) else str(message).splitlines()
+            for line in lines:
+                self._display.display(f"         {line}", color=constants.COLOR_OK)
+        elif result.result.get("changed"):
+            self._display.display(
+                f"changed: [{self.host_label(result)}] {self._title()}", color=constants.COLOR_CHANGED
+            )
+
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        """The items of a loop are summed up by the task."""
+        if self._display.verbosity:
+            super().v2_runner_item_on_ok(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """A failure; see DOCUMENTATION for which ones are shortened."""
-        message = str(result.result.get("msg", ""))
+        message = str(result.result.get("msg", "")).strip()
         if self._display.verbosity or ignore_errors:
             super().v2_runner_on_failed(result, ignore_errors)
-        elif has_rescue(result.task):
-            return
-        elif message.lstrip().startswith("ERROR:"):
-            self._display.display(f"\n{message.strip()}\n", color=C.COLOR_ERROR)
-        else:
+        elif message.startswith("ERROR:"):
+            self._display.display(f"\n{message}\n", color=constants.COLOR_ERROR)
+        elif not has_rescue(result.task):
             super().v2_runner_on_failed(result, ignore_errors)
 
     def v2_runner_retry(self, result: Any) -> None:
@@ -54,12 +89,20 @@ class CallbackModule(DefaultCallback):
         if self._display.verbosity:
             super().v2_runner_retry(result)
             return
+        key = (result.task._uuid, result.host.get_name())
         now = time.monotonic()
-        first, last = self._waiting.setdefault((result.task._uuid, result.host.get_name()), [now, 0.0])
-        if now - last >= SECONDS_BETWEEN_LINES or last == 0.0:
-            self._waiting[(result.task._uuid, result.host.get_name())][1] = now
-            waited = f" ({round(now - first)} s so far)" if last else ""
-            self._display.display(f"waiting: [{self.host_label(result)}]{waited}", color=C.COLOR_DEBUG)
+        first, last = self._waiting.get(key, (now, 0.0))
+        if last and now - last < SECONDS_BETWEEN_LINES:
+            return
+        self._waiting[key] = (first, now)
+        waited = f" ({round(now - first)} s so far)" if last else ""
+        self._display.display(
+            f"waiting: [{self.host_label(result)}] {self._title()}{waited}", color=constants.COLOR_DEBUG
+        )
+
+    def _title(self) -> str:
+        """The task's name without the role's."""
+        return str(self._last_task_name or "").split(" : ", 1)[-1]
 
 
 def has_rescue(task: Any) -> bool:
@@ -74,7 +117,7 @@ def has_rescue(task: Any) -> bool:
 
 
 def identifiers(tasks: list[Any]) -> set[str]:
-    """Identifiers of the tasks and of those in blocks among them. Copies of a task have the identifier of the original."""
+    """Identifiers of the tasks and of those in blocks among them; a copy of a task has the original's."""
     found = set()
     for task in tasks:
         found.add(task._uuid)

@@ -72,7 +72,7 @@ def conflicts(cidr: str, port: int, networks: list[dict[str, Any]]) -> list[str]
     with open("/proc/net/route", encoding="ascii") as routes:
         for line in routes.readlines()[1:]:
             interface, destination, _gateway, _flags, _refs, _use, _metric, mask = line.split()[:8]
-            # Addresses are printed as 32-bit words in the machine's byte order, which is little-endian on all that run this.
+            # Addresses are 32-bit words in the machine's byte order: little-endian on all that run this.
             address = ipaddress.ip_address(int.from_bytes(bytes.fromhex(destination), "little"))
             prefix = int.from_bytes(bytes.fromhex(mask), "little").bit_count()
             if prefix == 0 or interface in by_bridge:
