@@ -8,6 +8,7 @@ from localcloud.docker_host import DockerHost
 from localcloud.machine_images import MachineImages
 from localcloud.reconcilers.alarms import Alarms
 from localcloud.reconcilers.autoscaling import AutoScalingGroups
+from localcloud.reconcilers.instance_refresh import InstanceRefreshes
 from localcloud.reconcilers.instances import Instances
 from localcloud.reconcilers.load_balancers import LoadBalancers
 from localcloud.reconcilers.machine_images import Amis
@@ -20,6 +21,7 @@ def build_reconcilers(settings: Settings, docker_host: DockerHost, images: Machi
         Networks(docker_host),
         Metrics(docker_host),
         Alarms(),
+        InstanceRefreshes(),
         AutoScalingGroups(),
         Instances(docker_host, images),
         Amis(docker_host, images),

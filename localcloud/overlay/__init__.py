@@ -6,12 +6,14 @@ Nothing else in the package changes moto, so each of these can be offered upstre
 
 from __future__ import annotations
 
-from localcloud.overlay import autoscaling, cloudwatch, ec2, elbv2
+from localcloud.overlay import autoscaling, cloudwatch, ec2, elbv2, instance_refresh
 
 
 def install() -> None:
     """Install every overlay."""
     autoscaling.install()
+    instance_refresh.install()
     cloudwatch.install()
     ec2.install()
     elbv2.install()
+    interfaces.install()

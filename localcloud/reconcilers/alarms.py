@@ -101,8 +101,7 @@ class Alarms:
         if not changed:
             # As long as an alarm stays in a state, its scaling policies are asked again at each evaluation.
             newest = next((point.value for point in reversed(points) if point.value is not None), None)
-            if newest is not None or alarm.state_value != ALARM:
-                run_actions(backend, alarm, again=True, metric_value=newest)
+            run_actions(backend, alarm, again=True, metric_value=newest)
 
 
 def collect(alarm: Any, data: Sequence[Any], end: float) -> list[Point]:

@@ -275,10 +275,10 @@ def choose_subnet(group: Any) -> tuple[str | None, str]:
 
 def launch(group: Any, active: int, wanted: int) -> bool:
     """Launch one instance into the zone that has the fewest. Returns whether EC2 took it; its activity says."""
-    if group.surplus:
-        cause = _at("an instance was launched in response to an instance refresh.")
-    elif group.replacements_due > 0:
+    if group.replacements_due > 0:
         cause = _at("an instance was launched in response to an unhealthy instance needing to be replaced.")
+    elif group.template_override and not group.change_cause:
+        cause = _at("an instance was launched in response to an instance refresh.")
     else:
         cause = group.change_cause + _at(
             "an instance was started in response to a difference between desired and actual capacity, increasing the "
