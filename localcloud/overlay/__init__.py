@@ -6,7 +6,7 @@ Nothing else in the package changes moto, so each of these can be offered upstre
 
 from __future__ import annotations
 
-from localcloud.overlay import autoscaling, cloudwatch, ec2, elbv2, instance_refresh
+from localcloud.overlay import autoscaling, cloudwatch, ec2, elbv2, instance_refresh, interfaces
 
 
 def install() -> None:

@@ -1,8 +1,50 @@
-"""Network interfaces of AWS's own machines (load balancers, databases): how they get an address in a subnet."""
+"""Addresses in subnets, and the network interfaces of AWS's own machines (load balancers, databases).
+
+moto keeps its place among a subnet's addresses in a cache of the process: after a restart it would give out the
+network's own first addresses. And it gives out first what was released last, which here is the address of a machine
+that is still shutting down.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import itertools
 from typing import Any
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.subnets import Subnet
+
+RESERVED_ADDRESSES = 4  # the network's own, the router's, and two more at the start of each subnet, as on AWS
+
+
+def next_address(subnet: Any) -> str:
+    """The free address of a subnet that was not in use for the longest time.
+
+    Raises EC2's InsufficientFreeAddressesInSubnet when there is none.
+    """
+    first = int(subnet.cidr.network_address) + RESERVED_ADDRESSES
+    last = int(subnet.cidr.broadcast_address) - 1
+    begin = subnet.__dict__.get("next_address", first)
+    for number in itertools.chain(range(begin, last + 1), range(first, begin)):
+        address = ipaddress.ip_address(number)
+        if str(address) not in subnet._subnet_ips and address not in subnet._reserved_ips:
+            subnet.next_address = number + 1
+            return str(address)
+    raise EC2ClientError(
+        "InsufficientFreeAddressesInSubnet", f"There are not enough free addresses in subnet '{subnet.id}'."
+    )
+
+
+def install() -> None:
+    """Change moto's subnets."""
+
+    def get_available_subnet_ip(self: Subnet, instance: Any) -> str:
+        address = next_address(self)
+        self._unused_ips.discard(address)
+        self._subnet_ips[address] = instance
+        return address
+
+    Subnet.get_available_subnet_ip = get_available_subnet_ip  # type: ignore[method-assign]
 
 
 def create_interface(subnet: Any, description: str, group_ids: list[str]) -> Any:
