@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import io
+import logging
 import os
 import pickle
 import threading
@@ -16,9 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import moto
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from moto.ssm.models import ParameterDict
 
 from localcloud.backends import API_LOCK, SERVICES, backend_dict
+
+LOGGER = logging.getLogger(__name__)
 
 
 class StateError(RuntimeError):
@@ -34,6 +45,9 @@ class _Pickler(pickle.Pickler):
         if type(obj) is collections.defaultdict and getattr(obj.default_factory, "__name__", "") == "<lambda>":
             # SSM's resource tags: a defaultdict of defaultdicts of dictionaries.
             return _nested_defaultdict, ({k: dict(v) for k, v in obj.items()},)
+        if isinstance(obj, (RSAPrivateKey, EllipticCurvePrivateKey)):  # KMS's asymmetric keys
+            pem = obj.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            return _private_key, (pem,)
         return NotImplemented
 
 
@@ -42,6 +56,10 @@ def _parameter_dict(items: dict[str, Any], attributes: dict[str, Any]) -> Parame
     restored.__dict__.update(attributes)
     restored.update(items)
     return restored
+
+
+def _private_key(pem: bytes) -> Any:
+    return load_pem_private_key(pem, None)
 
 
 def _nested_defaultdict(items: dict[Any, dict[Any, Any]]) -> Any:
@@ -60,9 +78,17 @@ class StateStore:
         self._lock = threading.Lock()  # the API's threads and the controller save
 
     def save(self) -> bool:
-        """Write the state if it changed since the last time. Returns whether it was written."""
+        """Write the state if it changed since the last time. Returns whether it was written.
+
+        What can't be written (a full disk, an object that can't be pickled) is in the log as an error: the machines and
+        the API go on, but would not survive a restart.
+        """
         with self._lock:
-            return self._save()
+            try:
+                return self._save()
+            except (OSError, TypeError, AttributeError, pickle.PicklingError) as error:
+                LOGGER.error("the state could not be saved to %s: %s", self.path, error)
+                return False
 
     def _save(self) -> bool:
         with API_LOCK:

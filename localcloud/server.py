@@ -41,7 +41,7 @@ def serve(settings: Settings) -> None:
         LOGGER.info("state loaded from %s", settings.state_file)
     images.offer_base_ami()
     docker_host = DockerHost(settings)
-    controller = Controller(docker_host, store, build_reconcilers(settings, docker_host, images))
+    controller = Controller(docker_host, store, build_reconcilers(docker_host, images))
     application = _one_at_a_time(DomainDispatcherApplication(create_backend_app), controller.wake, store.save)
     server = make_server("127.0.0.1", settings.port, application, threaded=True, request_handler=MotoRequestHandler)
 

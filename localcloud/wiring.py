@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from localcloud.config import Settings
 from localcloud.controller import Reconciler
 from localcloud.docker_host import DockerHost
 from localcloud.machine_images import MachineImages
@@ -16,7 +15,7 @@ from localcloud.reconcilers.metrics import Metrics
 from localcloud.reconcilers.networks import Networks
 
 
-def build_reconcilers(settings: Settings, docker_host: DockerHost, images: MachineImages) -> list[Reconciler]:
+def build_reconcilers(docker_host: DockerHost, images: MachineImages) -> list[Reconciler]:
     return [
         Networks(docker_host),
         Metrics(docker_host),

@@ -12,7 +12,7 @@ from typing import Any
 
 from moto import settings
 from moto.ec2.models.amis import AmiBackend
-from moto.ec2.models.instances import Instance, InstanceState, StateReason
+from moto.ec2.models.instances import Instance, InstanceBackend, InstanceState, Reservation, StateReason
 from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses.amis import AmisResponse
@@ -85,6 +85,18 @@ def _install_instances() -> None:
         self._state = state
         self.reboots_requested += 1  # type: ignore[attr-defined]
 
+    run_instances = InstanceBackend.run_instances
+
+    @functools.wraps(run_instances)
+    def run_instances_once(self: InstanceBackend, *args: Any, **kwargs: Any) -> Reservation:
+        """A request that is repeated with its client token launches nothing twice."""
+        token = kwargs.get("client_token")
+        for reservation in self.reservations.values() if token != "ABCDE" else ():  # moto's word for none
+            if any(instance.client_token == token for instance in reservation.instances):
+                return reservation
+        return run_instances(self, *args, **kwargs)
+
+    InstanceBackend.run_instances = run_instances_once  # type: ignore[method-assign]
     Instance.__init__ = create_pending  # type: ignore[method-assign]
     Instance.start = start_pending  # type: ignore[method-assign]
     Instance.stop = stop_stopping  # type: ignore[method-assign]
