@@ -59,7 +59,7 @@ class InstanceRefresh:
         return self.previous if self.status == ROLLING_BACK else self.target
 
     def is_outdated(self, member: Member) -> bool:
-        """Whether to replace a member: its template is another one, or it is older and matching ones are not skipped."""
+        """Whether to replace a member: its template is another one, or it is old and matching ones are not skipped."""
         if self.wanted is not None and not matches(member, self.wanted):
             return True
         if self.status == ROLLING_BACK or self.preferences.get("SkipMatching"):
@@ -162,7 +162,7 @@ def start(group: Any, strategy: str, given: dict[str, Any], configuration: dict[
     return refresh
 
 
-def begin_rollback(group: Any, refresh: InstanceRefresh, reason: str) -> None:
+def begin_rollback(refresh: InstanceRefresh, reason: str) -> None:
     """Turn round: from now on the members that were replaced are what is outdated."""
     refresh.rollback_details = {
         "RollbackReason": reason,
@@ -173,7 +173,6 @@ def begin_rollback(group: Any, refresh: InstanceRefresh, reason: str) -> None:
     refresh.status, refresh.status_reason = ROLLING_BACK, reason
     refresh.progressed = time.time()
     refresh.wait_until = 0.0
-    group.surplus = 0
 
 
 def install() -> None:
@@ -225,7 +224,7 @@ def install() -> None:
                 "The instance refresh has no desired configuration, or the group's launch template version is $Latest "
                 "or $Default, so there is no previous configuration to go back to.",
             )
-        begin_rollback(group, refresh, "Instance refresh was rolled back due to user request.")
+        begin_rollback(refresh, "Instance refresh was rolled back due to user request.")
         return ActionResult({"InstanceRefreshId": refresh.instance_refresh_id})
 
     response: Any = AutoScalingResponse

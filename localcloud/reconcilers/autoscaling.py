@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.core.exceptions import ServiceException
+from moto.moto_api._internal import mock_random
 
 from localcloud import backends
 from localcloud.controller import Action, Observed
@@ -350,6 +351,7 @@ def run_instance(group: Any, subnet_id: str | None, zone: str) -> Member:
         placement=zone,
         region_name=group.region,
         subnet_id=subnet_id,
+        client_token=str(mock_random.uuid4()),
         tags={
             "instance": {**tags.get("instance", {}), **propagated, GROUP_NAME_TAG: group.name},
             "volume": tags.get("volume", {}),

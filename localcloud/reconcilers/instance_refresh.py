@@ -81,8 +81,15 @@ class InstanceRefreshes:
         self._replace(group, refresh, active, outdated)
 
     def _cancel(self, group: Any, refresh: InstanceRefresh, active: list[Member]) -> None:
-        """Nothing more is begun; what is launching gets into service first."""
+        """Nothing more is begun. Replacements that the old ones still stand beside are taken back."""
         group.surplus, group.template_override = 0, None
+        excess = len(active) - group.desired_capacity
+        for member in sorted(active, key=lambda member: member.launched_at, reverse=True)[: max(0, excess)]:
+            begin_termination(
+                member,
+                f"At {now_text()} an instance was taken out of service in response to a cancelled instance refresh.",
+            )
+            active.remove(member)
         if len(active) == group.desired_capacity and all(m.lifecycle_state == IN_SERVICE for m in active):
             refresh.end(CANCELLED, refresh.status_reason)
 
@@ -107,10 +114,11 @@ class InstanceRefreshes:
                 self._finish(group, refresh)
             return
         minimum, maximum = limits(group.desired_capacity, refresh.preferences)
-        group.surplus = max(0, min(len(outdated), maximum - group.desired_capacity))
-        if self._at_checkpoint(refresh, outdated):
-            return
-        self._terminate(group, refresh, outdated, old_healthy, len(fresh_ready) + len(old_healthy) - minimum)
+        if not self._at_checkpoint(refresh, outdated):
+            self._terminate(group, refresh, outdated, old_healthy, len(fresh_ready) + len(old_healthy) - minimum)
+        # After the terminations: what is outdated no more needs no instance beside it.
+        remaining = sum(1 for member in outdated if member.active)
+        group.surplus = max(0, min(remaining, maximum - group.desired_capacity))
 
     def _terminate(
         self, group: Any, refresh: InstanceRefresh, outdated: list[Member], old_healthy: list[Member], spare: int
@@ -197,7 +205,7 @@ class InstanceRefreshes:
         if refresh.status == ROLLING_BACK:
             refresh.end(ROLLBACK_FAILED, reason)
         elif refresh.preferences["AutoRollback"]:
-            begin_rollback(group, refresh, reason)
+            begin_rollback(refresh, reason)
             return
         else:
             refresh.end(FAILED, reason)

@@ -2,116 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from autoscaling_group import Group, group_of_its_own, refused, state
 from running_cloud import REGION, Cloud, docker, wait_until
 
 DRAINING_DELAY = 3  # seconds
 
 
-@dataclass
-class Group:
-    """An autoscaling group of the tests, seen through the API."""
-
-    cloud: Cloud
-    name: str
-    template_id: str
-
-    @property
-    def api(self) -> Any:
-        return self.cloud.client("autoscaling")
-
-    def create(self, **options: Any) -> None:
-        request = {
-            "AutoScalingGroupName": self.name,
-            "MinSize": 0,
-            "MaxSize": 6,
-            "LaunchTemplate": {"LaunchTemplateId": self.template_id, "Version": "1"},
-            "VPCZoneIdentifier": ",".join(self.cloud.subnet_ids),
-            "Tags": [{"Key": "Role", "Value": "fleet", "PropagateAtLaunch": True}],
-            **options,
-        }
-        self.api.create_auto_scaling_group(**request)
-
-    def describe(self) -> dict[str, Any]:
-        found = self.api.describe_auto_scaling_groups(AutoScalingGroupNames=[self.name])["AutoScalingGroups"]
-        return found[0] if found else {}
-
-    @property
-    def members(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.describe().get("Instances", [])
-        return found
-
-    @property
-    def ids(self) -> list[str]:
-        return [member["InstanceId"] for member in self.members]
-
-    def set_desired(self, capacity: int) -> None:
-        self.api.set_desired_capacity(AutoScalingGroupName=self.name, DesiredCapacity=capacity)
-
-    def wait(self, count: int, timeout: float = 60) -> list[str]:
-        """Wait until there are that many members, all in service; their ids."""
-
-        def settled() -> bool:
-            states = [member["LifecycleState"] for member in self.members]
-            return states == ["InService"] * count
-
-        wait_until(settled, timeout, what=f"{count} in service")
-        return self.ids
-
-    def activities(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.api.describe_scaling_activities(AutoScalingGroupName=self.name)["Activities"]
-        return found
-
-    def cause(self, beginning: str) -> str:
-        """Cause of the newest activity whose description begins so, without its times."""
-        cause = next(
-            activity["Cause"] for activity in self.activities() if activity["Description"].startswith(beginning)
-        )
-        return re.sub(r"At \S+Z ", "", cause)
-
-    def policy(self, name: str, **options: Any) -> str:
-        request = {"PolicyType": "SimpleScaling", "AdjustmentType": "ChangeInCapacity", **options}
-        return str(self.api.put_scaling_policy(AutoScalingGroupName=self.name, PolicyName=name, **request)["PolicyARN"])
-
-
 @pytest.fixture
 def group(cloud: Cloud, request: pytest.FixtureRequest) -> Iterator[Group]:
-    """A group that is not created yet, with a launch template; afterwards both are gone."""
-    ec2 = cloud.client("ec2")
-    name = re.sub(r"[\W_]+", "-", request.node.name)[:40]
-    data = {
-        "ImageId": cloud.base_ami_id,
-        "InstanceType": "t3.micro",
-        "SecurityGroupIds": [cloud.security_group_id],
-        "MetadataOptions": {"HttpTokens": "required"},
-        "Monitoring": {"Enabled": True},
-    }
-    template = ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)["LaunchTemplate"]
-    group = Group(cloud, name, template["LaunchTemplateId"])
-    yield group
-    if group.describe():
-        group.api.delete_auto_scaling_group(AutoScalingGroupName=name, ForceDelete=True)
-        wait_until(lambda: not group.describe(), what="the group is gone")
-    ec2.delete_launch_template(LaunchTemplateId=group.template_id)
-
-
-def state(cloud: Cloud, instance_id: str) -> str:
-    return str(cloud.instance(instance_id)["State"]["Name"])
-
-
-def refused(call: Any, **arguments: Any) -> dict[str, Any]:
-    with pytest.raises(ClientError) as error:
-        call(**arguments)
-    found: dict[str, Any] = error.value.response["Error"]
-    return found
+    with group_of_its_own(cloud, request.node.name) as group:
+        yield group
 
 
 def test_instances_are_machines_spread_over_the_zones(cloud: Cloud, group: Group) -> None:
@@ -173,11 +78,7 @@ def test_broken_instance_is_replaced(cloud: Cloud, group: Group, harm: str) -> N
 def test_scale_in_keeps_the_zones_even_the_newest_template_and_what_is_protected(cloud: Cloud, group: Group) -> None:
     group.create(DesiredCapacity=3)
     old = group.wait(3)
-    cloud.client("ec2").create_launch_template_version(
-        LaunchTemplateId=group.template_id,
-        SourceVersion="1",
-        LaunchTemplateData={"ImageId": cloud.base_ami_id, "InstanceType": "t3.small"},
-    )
+    group.new_template_version(InstanceType="t3.small")
     group.api.update_auto_scaling_group(
         AutoScalingGroupName=group.name,
         LaunchTemplate={"LaunchTemplateId": group.template_id, "Version": "$Latest"},
@@ -215,10 +116,7 @@ def test_capacity_outside_the_bounds_is_refused_as_on_aws(group: Group) -> None:
 
 
 def test_unknown_image_is_refused(cloud: Cloud, group: Group) -> None:
-    cloud.client("ec2").create_launch_template_version(
-        LaunchTemplateId=group.template_id,
-        LaunchTemplateData={"ImageId": "ami-00000000000000000", "InstanceType": "t3.micro"},
-    )
+    group.new_template_version(ImageId="ami-00000000000000000")
     template = {"LaunchTemplateId": group.template_id, "Version": "2"}
     assert "does not exist" in refused(group.create, LaunchTemplate=template)["Message"]
 
@@ -275,9 +173,7 @@ def test_members_are_targets_and_drain_before_they_end(cloud: Cloud, group: Grou
         assert leaving not in targets()
         assert time.monotonic() - start < DRAINING_DELAY + 30
     finally:
-        if group.describe():
-            group.api.delete_auto_scaling_group(AutoScalingGroupName=group.name, ForceDelete=True)
-            wait_until(lambda: not group.describe(), what="the group is gone")
+        group.delete()
         elb.delete_load_balancer(LoadBalancerArn=balancer)
         elb.delete_target_group(TargetGroupArn=arn)
 

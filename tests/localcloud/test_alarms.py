@@ -1,0 +1,201 @@
+"""Alarms and scaling policies: measured CPU, the states that follow from it, and what they make a group do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from running_cloud import Cloud, docker, wait_until
+
+GROUP = "alarms"
+LOAD_SECONDS = 90  # one busy core at the most
+
+
+@pytest.fixture(scope="module")
+def group(cloud: Cloud) -> Iterator[str]:
+    """A group of one instance, 1 to 3."""
+    ec2, autoscaling = cloud.client("ec2"), cloud.client("autoscaling")
+    data = {"ImageId": cloud.base_ami_id, "InstanceType": "t3.micro"}
+    template = ec2.create_launch_template(LaunchTemplateName=GROUP, LaunchTemplateData=data)["LaunchTemplate"]
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName=GROUP,
+        MinSize=1,
+        MaxSize=3,
+        LaunchTemplate={"LaunchTemplateId": template["LaunchTemplateId"], "Version": "$Default"},
+        VPCZoneIdentifier=",".join(cloud.subnet_ids),
+    )
+    wait_until(lambda: in_service(cloud) == 1, what="one in service")
+    yield GROUP
+    autoscaling.delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
+    wait_until(lambda: not autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[GROUP])["AutoScalingGroups"])
+    ec2.delete_launch_template(LaunchTemplateName=GROUP)
+
+
+def members(cloud: Cloud) -> list[dict[str, Any]]:
+    groups = cloud.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[GROUP])
+    found: list[dict[str, Any]] = groups["AutoScalingGroups"][0]["Instances"]
+    return found
+
+
+def in_service(cloud: Cloud) -> int:
+    return sum(1 for member in members(cloud) if member["LifecycleState"] == "InService")
+
+
+def put_alarm(cloud: Cloud, name: str, **options: Any) -> None:
+    request = {
+        "AlarmName": name,
+        "Namespace": "AWS/EC2",
+        "MetricName": "CPUUtilization",
+        "Statistic": "Average",
+        "Period": 10,
+        "EvaluationPeriods": 1,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "Threshold": 30,
+        **options,
+    }
+    cloud.client("cloudwatch").put_metric_alarm(**request)
+
+
+def alarm(cloud: Cloud, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = cloud.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"][0]
+    return found
+
+
+def average_cpu(cloud: Cloud, dimension: str, value: str) -> float:
+    """The newest datapoint; -1 while there is none."""
+    now = datetime.now(UTC)
+    points = cloud.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/EC2",
+        MetricName="CPUUtilization",
+        Dimensions=[{"Name": dimension, "Value": value}],
+        StartTime=now - timedelta(minutes=5),
+        EndTime=now + timedelta(seconds=5),
+        Period=10,
+        Statistics=["Average"],
+    )["Datapoints"]
+    return float(max(points, key=lambda point: point["Timestamp"])["Average"]) if points else -1.0
+
+
+def test_busy_group_grows_while_it_is_busy_and_shrinks_when_it_is_idle(cloud: Cloud, group: str) -> None:
+    autoscaling, cloudwatch = cloud.client("autoscaling"), cloud.client("cloudwatch")
+    arns = {
+        name: autoscaling.put_scaling_policy(
+            AutoScalingGroupName=group,
+            PolicyName=name,
+            PolicyType="SimpleScaling",
+            AdjustmentType="ChangeInCapacity",
+            ScalingAdjustment=adjustment,
+            Cooldown=1,
+        )["PolicyARN"]
+        for name, adjustment in {"out": 1, "in": -5}.items()
+    }
+    dimensions = [{"Name": "AutoScalingGroupName", "Value": group}]
+    put_alarm(cloud, "busy", Dimensions=dimensions, Threshold=15, AlarmActions=[arns["out"]])
+    assert alarm(cloud, "busy")["StateValue"] == "INSUFFICIENT_DATA"
+    first = members(cloud)[0]["InstanceId"]
+    wait_until(lambda: average_cpu(cloud, "InstanceId", first) >= 0, what="its CPU is measured")
+    wait_until(lambda: alarm(cloud, "busy")["StateValue"] == "OK", timeout=40, what="idle")
+
+    # One busy core of a t3.micro's two; over three machines that is an average of a sixth.
+    docker("exec", "--detach", cloud.container(first), "timeout", str(LOAD_SECONDS), "sh", "-c", "while :; do :; done")
+    wait_until(lambda: alarm(cloud, "busy")["StateValue"] == "ALARM", timeout=40, what="busy")
+    assert average_cpu(cloud, "InstanceId", first) > 20
+    assert average_cpu(cloud, "AutoScalingGroupName", group) > 15
+    reason = alarm(cloud, "busy")["StateReason"]
+    assert reason.startswith("Threshold Crossed: 1 out of the last 1 datapoints [")
+    assert reason.endswith(
+        "was greater than or equal to the threshold (15.0) (minimum 1 datapoint for OK -> ALARM transition)."
+    )
+    # It stays in ALARM: the policy runs again, once the cooldown is over.
+    wait_until(lambda: in_service(cloud) == 3, timeout=60, what="three in service")
+    causes = [
+        activity["Cause"]
+        for activity in autoscaling.describe_scaling_activities(AutoScalingGroupName=group)["Activities"]
+    ]
+    for old, new in ((1, 2), (2, 3)):
+        change = f"changing the desired capacity from {old} to {new}."
+        assert any(f"a monitor alarm busy in state ALARM triggered policy out {change}" in cause for cause in causes)
+
+    docker("exec", cloud.container(first), "pkill", "timeout")
+    put_alarm(
+        cloud,
+        "idle",
+        Dimensions=dimensions,
+        Threshold=10,
+        ComparisonOperator="LessThanOrEqualToThreshold",
+        AlarmActions=[arns["in"]],
+    )
+    wait_until(lambda: in_service(cloud) == 1, timeout=60, what="one in service")
+    wait_until(lambda: alarm(cloud, "busy")["StateValue"] == "OK", timeout=40, what="idle again")
+    history = cloudwatch.describe_alarm_history(AlarmName="busy", HistoryItemType="StateUpdate")["AlarmHistoryItems"]
+    assert [item["HistorySummary"] for item in history] == [
+        "Alarm updated from ALARM to OK",
+        "Alarm updated from OK to ALARM",
+        "Alarm updated from INSUFFICIENT_DATA to OK",
+    ]
+    cloudwatch.delete_alarms(AlarmNames=["busy", "idle"])
+
+
+def test_disabled_actions_do_nothing_and_state_set_by_hand_acts(cloud: Cloud, group: str) -> None:
+    autoscaling, cloudwatch = cloud.client("autoscaling"), cloud.client("cloudwatch")
+    arn = autoscaling.put_scaling_policy(
+        AutoScalingGroupName=group,
+        PolicyName="two",
+        PolicyType="SimpleScaling",
+        AdjustmentType="ExactCapacity",
+        ScalingAdjustment=2,
+        Cooldown=0,
+    )["PolicyARN"]
+    put_alarm(
+        cloud,
+        "by-hand",
+        MetricName="Nothing",
+        TreatMissingData="ignore",
+        AlarmActions=[arn],
+        ActionsEnabled=False,
+    )
+    assert autoscaling.describe_policies(PolicyNames=["two"])["ScalingPolicies"][0]["Alarms"] == [
+        {"AlarmName": "by-hand", "AlarmARN": alarm(cloud, "by-hand")["AlarmArn"]}
+    ]
+
+    def capacity() -> int:
+        groups = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
+        return int(groups[0]["DesiredCapacity"])
+
+    cloudwatch.set_alarm_state(AlarmName="by-hand", StateValue="ALARM", StateReason="test")
+    assert capacity() == 1
+    cloudwatch.set_alarm_state(AlarmName="by-hand", StateValue="OK", StateReason="test")
+    cloudwatch.enable_alarm_actions(AlarmNames=["by-hand"])
+    cloudwatch.set_alarm_state(AlarmName="by-hand", StateValue="ALARM", StateReason="test")
+    # At once, or at a later evaluation when the cooldown of an earlier policy is over.
+    wait_until(lambda: capacity() == 2, timeout=30, what="the policy ran")
+    actions = cloudwatch.describe_alarm_history(AlarmName="by-hand", HistoryItemType="Action")["AlarmHistoryItems"]
+    assert {item["HistorySummary"] for item in actions} == {f"Successfully executed action {arn}"}
+    cloudwatch.delete_alarms(AlarmNames=["by-hand"])
+
+
+def test_own_metric_and_what_is_missing(cloud: Cloud) -> None:
+    cloudwatch = cloud.client("cloudwatch")
+    put_alarm(cloud, "own", Namespace="Tests", MetricName="Queue", Statistic="Maximum", Threshold=5)
+    cloudwatch.put_metric_data(Namespace="Tests", MetricData=[{"MetricName": "Queue", "Value": 7}])
+    wait_until(lambda: alarm(cloud, "own")["StateValue"] == "ALARM", timeout=30, what="beyond the threshold")
+    wait_until(lambda: alarm(cloud, "own")["StateValue"] == "INSUFFICIENT_DATA", timeout=60, what="nothing comes")
+    assert alarm(cloud, "own")["StateReason"] == "Insufficient Data: 1 datapoint was unknown."
+    # A changed alarm keeps its state until it is evaluated, and its history.
+    put_alarm(cloud, "own", Namespace="Tests", MetricName="Queue", TreatMissingData="notBreaching")
+    assert alarm(cloud, "own")["StateValue"] == "INSUFFICIENT_DATA"
+    wait_until(lambda: alarm(cloud, "own")["StateValue"] == "OK", timeout=30, what="missing is fine now")
+    assert alarm(cloud, "own")["StateReason"] == (
+        "Threshold Crossed: no datapoints were received for 1 period and 1 missing datapoint was treated as "
+        "[NonBreaching]."
+    )
+    cloudwatch.delete_alarms(AlarmNames=["own"])
+
+
+def test_period_that_aws_refuses(cloud: Cloud) -> None:
+    with pytest.raises(ClientError) as refused:
+        put_alarm(cloud, "odd", Period=15)
+    assert refused.value.response["Error"]["Code"] == "ValidationError"

@@ -1,0 +1,95 @@
+"""moto with the overlays and the reconcilers of autoscaling, but machines that start and end at a word: no Docker."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from moto import mock_aws
+
+from localcloud import backends, overlay
+from localcloud.controller import Observed
+from localcloud.overlay.ec2 import set_state
+from localcloud.reconcilers.autoscaling import AutoScalingGroups
+from localcloud.reconcilers.instance_refresh import InstanceRefreshes
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+NOTHING = Observed({}, {})
+
+
+@functools.cache
+def install_overlays() -> None:
+    """Once per process: each installation wraps what is there."""
+    overlay.install()
+
+
+@dataclass
+class World:
+    """An account with one launch template, `t`, whose image exists. `health` is what the load balancer says."""
+
+    health: dict[str, str] = field(default_factory=dict)
+    template_id: str = ""
+
+    def __post_init__(self) -> None:
+        self._refreshes = InstanceRefreshes(lambda _arn: self.health)
+        self._groups = AutoScalingGroups(lambda _arn: self.health)
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
+
+    @property
+    def autoscaling(self) -> Any:
+        return self.client("autoscaling")
+
+    def create_group(self, **options: Any) -> None:
+        request = {
+            "AutoScalingGroupName": "g",
+            "MinSize": 0,
+            "MaxSize": 10,
+            "LaunchTemplate": {"LaunchTemplateId": self.template_id, "Version": "1"},
+            "AvailabilityZones": [f"{REGION}{zone}" for zone in "abc"],
+            **options,
+        }
+        self.autoscaling.create_auto_scaling_group(**request)
+
+    @property
+    def group(self) -> Any:
+        return backends.backend("autoscaling", ACCOUNT, REGION).autoscaling_groups["g"]
+
+    def members(self, state: str = "InService") -> list[Any]:
+        return [member for member in self.group.instance_states if member.lifecycle_state == state]
+
+    def reconcile(self) -> None:
+        """One pass of the controller."""
+        self._refreshes.reconcile(NOTHING)
+        self._groups.reconcile(NOTHING)
+
+    def machines(self) -> None:
+        """What was asked to start runs; what was asked to end is gone."""
+        following = {"pending": "running", "shutting-down": "terminated", "stopping": "stopped"}
+        for instance in backends.backend("ec2", ACCOUNT, REGION).all_instances():
+            if instance.state in following:
+                set_state(instance, following[instance.state])
+
+    def settle(self, passes: int = 6) -> None:
+        for _ in range(passes):
+            self.reconcile()
+            self.machines()
+
+
+@contextmanager
+def new_world() -> Iterator[World]:
+    install_overlays()
+    with mock_aws():
+        world = World()
+        ec2 = world.client("ec2")
+        image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        data = {"ImageId": image, "InstanceType": "t3.micro"}
+        template = ec2.create_launch_template(LaunchTemplateName="template", LaunchTemplateData=data)["LaunchTemplate"]
+        ec2.create_launch_template_version(LaunchTemplateName="template", LaunchTemplateData=data)
+        world.template_id = template["LaunchTemplateId"]
+        yield world
