@@ -1,12 +1,15 @@
 """The connection to the database, with every wait bounded."""
 
 import logging
+import select
 import socket
 import time
 
 import psycopg2
 import psycopg2.errors
+import psycopg2.extensions
 from gluon.contrib.appconfig import AppConfig
+from gluon.globals import current
 from pydal.connection import ConnectionPool
 from pydal.migrator import InDBMigrator
 
@@ -14,10 +17,12 @@ from pydal.migrator import InDBMigrator
 # A missing table is one that the migration is still to make.
 ERRORS = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.UndefinedTable)
 
-# Seconds: to connect, for a statement, and for which a failed connection is not tried again by the same process.
+# Seconds to connect, and for a statement.
 CONNECT_TIMEOUT = 2
 STATEMENT_TIMEOUT = 5
-PAUSE_AFTER_FAILURE = 1
+# After a failed connection the same process does not try again for a second at least, and for this many times as long
+# as the failure took: a database that hangs must not take the processes from those who don't need it.
+PAUSE_FACTOR = 3
 
 _paused_until = 0.0
 
@@ -29,8 +34,11 @@ class Unavailable(Exception):
 def connect(DAL):
     """web2py's DAL on the database that private/appconfig.ini names."""
     global _paused_until
-    if time.monotonic() < _paused_until:
+    started = time.monotonic()
+    if started < _paused_until:
         raise Unavailable
+    if not current.request.is_shell:  # a migration may take its time
+        psycopg2.extensions.set_wait_callback(_wait)
     configuration = AppConfig()
     uri = configuration.get("db.uri")
     try:
@@ -57,7 +65,8 @@ def connect(DAL):
             },
         )
     except (OSError, RuntimeError) as error:
-        _paused_until = time.monotonic() + PAUSE_AFTER_FAILURE
+        now = time.monotonic()
+        _paused_until = now + max(1, PAUSE_FACTOR * (now - started))
         # pydal's message ends with what the driver said, which has no password in it.
         logging.getLogger("web2py.app").error("No database: %s", str(error).strip().splitlines()[-1])
         raise Unavailable from error
@@ -72,3 +81,19 @@ def _knock(uri):
     address = uri.rsplit("@", 1)[-1].split("/", 1)[0]
     host, _, port = address.partition(":")
     socket.create_connection((host, int(port or 5432)), CONNECT_TIMEOUT).close()
+
+
+def _wait(connection):
+    """psycopg2 waits for the server here. Its own timeouts count on a server, or a kernel, that still answers; a
+    process that hangs (or a machine that stands still) takes a request with it for ever otherwise."""
+    connecting = connection.status == psycopg2.extensions.STATUS_SETUP
+    seconds = CONNECT_TIMEOUT if connecting else STATEMENT_TIMEOUT + 1
+    deadline = time.monotonic() + seconds
+    while True:
+        state = connection.poll()
+        if state == psycopg2.extensions.POLL_OK:
+            return
+        ready = select.poll()
+        ready.register(connection.fileno(), select.POLLIN if state == psycopg2.extensions.POLL_READ else select.POLLOUT)
+        if not ready.poll(1000 * max(0, deadline - time.monotonic())):
+            raise psycopg2.OperationalError("no answer within %d s" % seconds)
