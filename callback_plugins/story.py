@@ -39,9 +39,27 @@ class CallbackModule(DefaultCallback):
         super().__init__()
         # When a waiting task was first heard of and last written about, by task and host.
         self._waiting: dict[tuple[str, str], tuple[float, float]] = {}
+        # Hosts that the present task has changed.
+        self._changed: list[str] = []
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """A play's name."""
+        self._write_changes()
+        super().v2_playbook_on_play_start(play)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """The end."""
+        self._write_changes()
+        super().v2_playbook_on_stats(stats)
+
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
+        """A handler is a task like others."""
+        self._write_changes()
+        super().v2_playbook_on_handler_task_start(task)
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """Say what is about to take long."""
+        self._write_changes()
         super().v2_playbook_on_task_start(task, is_conditional)
         if not self._display.verbosity and " takes " in self._title():
             self._display.display(f"...      {self._title()}")
@@ -65,9 +83,7 @@ class CallbackModule(DefaultCallback):
             for line in lines:
                 self._display.display(f"         {line}", color=constants.COLOR_OK)
         elif result.result.get("changed"):
-            self._display.display(
-                f"changed: [{self.host_label(result)}] {self._title()}", color=constants.COLOR_CHANGED
-            )
+            self._changed.append(self.host_label(result))
 
     def v2_runner_item_on_ok(self, result: Any) -> None:
         """The items of a loop are summed up by the task."""
@@ -79,9 +95,15 @@ class CallbackModule(DefaultCallback):
         message = str(result.result.get("msg", "")).strip()
         if self._display.verbosity or ignore_errors:
             super().v2_runner_on_failed(result, ignore_errors)
-        elif message.startswith("ERROR:"):
-            self._display.display(f"\n{message}\n", color=constants.COLOR_ERROR)
-        elif not has_rescue(result.task):
+        elif has_rescue(result.task) and not message.startswith("ERROR:"):
+            return
+        elif message and result.task.action.removeprefix("ansible.builtin.") in ("assert", "fail"):
+            self._write_changes()
+            # Where it happened goes without saying on localhost, and such a message says it all.
+            title = "" if message.startswith("ERROR:") else f"ERROR: [{self.host_label(result)}] {self._title()}\n"
+            self._display.display(f"\n{title}{message}\n", color=constants.COLOR_ERROR)
+        else:
+            self._write_changes()
             super().v2_runner_on_failed(result, ignore_errors)
 
     def v2_runner_retry(self, result: Any) -> None:
@@ -99,6 +121,13 @@ class CallbackModule(DefaultCallback):
         self._display.display(
             f"waiting: [{self.host_label(result)}] {self._title()}{waited}", color=constants.COLOR_DEBUG
         )
+
+    def _write_changes(self) -> None:
+        """One line for the task that has just ended, if it changed something."""
+        if self._changed:
+            line = f"changed: [{', '.join(sorted(self._changed))}] {self._title()}"
+            self._changed = []
+            self._display.display(line, color=constants.COLOR_CHANGED)
 
     def _title(self) -> str:
         """The task's name without the role's."""
