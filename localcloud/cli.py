@@ -19,6 +19,7 @@ from pathlib import Path
 from localcloud.config import PROJECT_ROOT, Settings
 
 START_TIMEOUT = 60  # seconds from the start of the process to its first answer
+INOTIFY_INSTANCES = 1024
 STOP_TIMEOUT = 60  # seconds that running actions get to end
 
 
@@ -74,6 +75,7 @@ def up(settings: Settings) -> None:
                 "Stop that program, or choose another port: LOCALCLOUD_PORT=4567 "
                 "(with ansible-playbook: -e localcloud_port=4567)"
             )
+        allow_many_machines()
         start_process(settings)
     deadline = time.monotonic() + START_TIMEOUT
     while not is_ready(settings):
@@ -84,6 +86,20 @@ def up(settings: Settings) -> None:
             )
         time.sleep(0.1)
     print(f"started at {settings.endpoint}")
+
+
+def allow_many_machines() -> None:
+    """Raise the kernel's limit for inotify instances: each machine's systemd takes several, and beyond the usual 128
+    (about 25 machines) the next one fails to boot. Without root it says what to type."""
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    try:
+        if int(limit.read_text()) < INOTIFY_INSTANCES:
+            limit.write_text(str(INOTIFY_INSTANCES))
+    except (OSError, ValueError):
+        print(
+            f"note: {limit} is low; for more than about 20 machines type: "
+            f"sudo sysctl fs.inotify.max_user_instances={INOTIFY_INSTANCES}"
+        )
 
 
 def start_process(settings: Settings) -> None:

@@ -91,7 +91,7 @@ def _install_instances() -> None:
     def run_instances_once(self: InstanceBackend, *args: Any, **kwargs: Any) -> Reservation:
         """A request that is repeated with its client token launches nothing twice."""
         token = kwargs.get("client_token")
-        for reservation in self.reservations.values() if token != "ABCDE" else ():  # moto's word for none
+        for reservation in self.reservations.values() if token not in (None, "ABCDE") else ():  # moto's word for none
             if any(instance.client_token == token for instance in reservation.instances):
                 return reservation
         return run_instances(self, *args, **kwargs)
