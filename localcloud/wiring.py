@@ -7,6 +7,7 @@ from localcloud.docker_host import DockerHost
 from localcloud.machine_images import MachineImages
 from localcloud.reconcilers.alarms import Alarms
 from localcloud.reconcilers.autoscaling import AutoScalingGroups
+from localcloud.reconcilers.databases import Databases
 from localcloud.reconcilers.instance_refresh import InstanceRefreshes
 from localcloud.reconcilers.instances import Instances
 from localcloud.reconcilers.load_balancers import LoadBalancers
@@ -24,5 +25,6 @@ def build_reconcilers(docker_host: DockerHost, images: MachineImages) -> list[Re
         AutoScalingGroups(),
         Instances(docker_host, images),
         Amis(docker_host, images),
+        Databases(docker_host),
         LoadBalancers(docker_host),
     ]

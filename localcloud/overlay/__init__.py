@@ -6,7 +6,7 @@ Nothing else in the package changes moto, so each of these can be offered upstre
 
 from __future__ import annotations
 
-from localcloud.overlay import autoscaling, cloudwatch, ec2, elbv2, instance_refresh, interfaces
+from localcloud.overlay import autoscaling, cloudwatch, ec2, elbv2, instance_refresh, interfaces, rds
 
 
 def install() -> None:
@@ -17,3 +17,4 @@ def install() -> None:
     ec2.install()
     elbv2.install()
     interfaces.install()
+    rds.install()

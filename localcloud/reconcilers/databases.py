@@ -1,0 +1,263 @@
+"""RDS PostgreSQL: a container with a real PostgreSQL each, at an address of the DB subnet group."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from localcloud import backends
+from localcloud.backends import API_LOCK
+from localcloud.base_images import POSTGRESQL
+from localcloud.controller import Action, Observed
+from localcloud.docker_host import Container, DockerHost, File
+from localcloud.overlay import rds
+from localcloud.overlay.interfaces import delete_interface
+
+LOGGER = logging.getLogger(__name__)
+KIND = "database"
+SETTINGS = "/etc/localcloud"
+HOME = "/var/lib/postgresql/rds"
+POSTGRES_UID = 999  # of the user postgres in the image
+START_TIMEOUT = 120  # seconds from the start of the container to the first accepted connection
+STOP_TIMEOUT = 60  # seconds for a fast shutdown, which writes a checkpoint
+SHARED_MEMORY = 256 * 1024 * 1024  # bytes; parallel queries need more than Docker's 64 MiB
+
+# Transitional states that end with a server that accepts connections.
+STARTING = ("creating", "starting", "rebooting")
+RUNNING = (*STARTING, "available", "resetting-master-credentials")
+
+
+class Databases:
+    """Makes, stops, starts, reboots, changes and removes the databases."""
+
+    def __init__(self, docker_host: DockerHost) -> None:
+        self._docker = docker_host
+
+    def reconcile(self, observed: Observed) -> list[Action]:
+        actions = []
+        containers = observed.of_kind(KIND)
+        known = set()
+        for backend in backends.each("rds"):
+            for database in backend.databases.values():
+                if not rds.is_real(database):
+                    continue
+                key = database.dbi_resource_id
+                known.add(key)
+                if key not in observed.busy:
+                    action = self._reconcile_one(database, containers.get(key), observed)
+                    if action:
+                        actions.append(action)
+        actions += [
+            Action(
+                key, "remove what no instance stands for", functools.partial(self._docker.remove_container, key_of(c))
+            )
+            for key, c in containers.items()
+            if key not in known
+        ]
+        return actions
+
+    def _reconcile_one(self, database: Any, container: Container | None, observed: Observed) -> Action | None:
+        key, status = database.dbi_resource_id, database.status
+        what: Callable[[], None] | None = None
+        if status == "deleting":
+            what = functools.partial(self._delete, database, container)
+        elif container is None:
+            if status == "creating":
+                if database.interface.subnet.vpc_id in observed.networks:
+                    what = functools.partial(self._run, database, None)
+            elif status != "failed":
+                LOGGER.error("%s: its container is gone, and with it the data", database.db_instance_identifier)
+                database.status = "failed"
+        elif status in STARTING:
+            what = functools.partial(self._run, database, container)
+        elif status == "stopping" or (status == "stopped" and container.running):
+            what = functools.partial(self._stop, database, container)
+        elif status in RUNNING and not container.running:
+            what = functools.partial(self._run, database, container)
+            status = "start again"
+        elif status == "resetting-master-credentials":
+            what = functools.partial(self._change_password, database, container)
+        elif status == "available" and database.live_parameters != rds.immediate_parameters(database):
+            what = functools.partial(self._apply_parameters, database, container)
+            status = "apply parameters"
+        return Action(key, f"{database.db_instance_identifier}: {status}", what) if what else None
+
+    # -- actions, outside the lock --------------------------------------------------------------------------------
+
+    def _run(self, database: Any, container: Container | None) -> None:
+        """Bring the server up, whatever there is of it; then it is available."""
+        with API_LOCK:
+            began_as = database.status
+            new_values = began_as in STARTING
+            values = rds.parameter_values(rds.wanted_parameters(database)) if new_values else database.live_parameters
+            settings = settings_files(database, values)
+            first = first_start_files(database) if began_as == "creating" else []
+            request = {
+                "image": POSTGRESQL.tag,
+                "vpc_id": database.interface.subnet.vpc_id,
+                "ip_address": database.interface.private_ip_address,
+                "aliases": [database.address],
+            }
+        if container is None:
+            container_id = self._docker.create_container(
+                KIND, database.dbi_resource_id, files=[*settings, *first], shm_size=SHARED_MEMORY, **request
+            )
+        else:
+            container_id = container.container_id
+            if container.running and began_as == "rebooting":
+                self._docker.stop(container_id, STOP_TIMEOUT)
+            if not (container.running and began_as == "creating"):
+                self._docker.put_files(container_id, [*settings, *first])
+        self._docker.start(container_id)
+        accepts = self._wait_for_connections(container_id, database.port)
+        with API_LOCK:
+            if database.status not in (began_as, "available"):  # deleted meanwhile, for one
+                return
+            if accepts:
+                database.status = "available"
+                database.live_parameters = values
+            elif began_as != "creating":
+                database.status = "incompatible-parameters"
+            else:
+                database.status = "failed"
+        if not accepts:
+            name = self._docker.settings.resource_name(database.dbi_resource_id)
+            LOGGER.error("%s does not accept connections; look: docker logs %s", database.db_instance_identifier, name)
+
+    def _wait_for_connections(self, container_id: str, port: int) -> bool:
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            if not self._docker.pid(container_id):
+                return False
+            code, _output = self._docker.execute(
+                container_id, ["pg_isready", "--quiet", "--host", "127.0.0.1", "--port", str(port)]
+            )
+            if code == 0:
+                return True
+            time.sleep(0.2)
+        return False
+
+    def _stop(self, database: Any, container: Container) -> None:
+        self._docker.stop(container.container_id, STOP_TIMEOUT)
+        with API_LOCK:
+            if database.status == "stopping":
+                database.status = "stopped"
+
+    def _delete(self, database: Any, container: Container | None) -> None:
+        if container:
+            self._docker.remove_container(container.container_id)
+        with API_LOCK:
+            delete_interface(database.interface)
+            databases = database.backend.databases
+            if databases.get(database.db_instance_identifier) is database:
+                del databases[database.db_instance_identifier]
+
+    def _change_password(self, database: Any, container: Container) -> None:
+        with API_LOCK:
+            password = rds.master_password(database)
+            statement = f"ALTER ROLE {identifier(database.master_username)} PASSWORD {literal(password)};\n"
+        path = f"{SETTINGS}/password.sql"
+        self._docker.put_files(container.container_id, [owned(path, statement)])
+        # A file, and one that is gone at once: a command line could be read by others.
+        command = (
+            f"psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 --host /tmp --port {database.port} "
+            f"--username rdsadmin --file {path} postgres; code=$?; rm -f {path}; exit $code"
+        )
+        code, output = self._docker.execute(container.container_id, ["sh", "-c", command])
+        if code:
+            raise RuntimeError(f"the master user's password could not be changed: {output.splitlines()[0]}")
+        with API_LOCK:
+            if database.status == "resetting-master-credentials" and rds.master_password(database) == password:
+                database.status = "available"
+
+    def _apply_parameters(self, database: Any, container: Container) -> None:
+        with API_LOCK:
+            values = rds.immediate_parameters(database)
+            files = settings_files(database, values)
+        self._docker.put_files(container.container_id, files)
+        self._docker.api.kill(container.container_id, "HUP")
+        with API_LOCK:
+            database.live_parameters = values
+
+
+def key_of(container: Container) -> str:
+    return container.container_id
+
+
+# -- files, under the lock --------------------------------------------------------------------------------------------
+
+
+def owned(path: str, content: str) -> File:
+    """A file that only PostgreSQL's user can read."""
+    return File(path, content.encode(), mode=0o600, uid=POSTGRES_UID, gid=POSTGRES_UID)
+
+
+def settings_files(database: Any, values: dict[str, str]) -> list[File]:
+    """PostgreSQL's configuration for a parameter group's values."""
+    force_ssl = values.get("rds.force_ssl", "1") in ("1", "on", "true")  # on by default since PostgreSQL 15
+    connection = "hostssl" if force_ssl else "host"
+    fixed = {
+        "data_directory": f"{HOME}/data",
+        "hba_file": f"{SETTINGS}/pg_hba.conf",
+        "ident_file": f"{SETTINGS}/pg_ident.conf",
+        "listen_addresses": "*",
+        "port": str(database.port),
+        "unix_socket_directories": "/tmp",
+        "ssl": "on",
+        "ssl_cert_file": f"{HOME}/server.crt",
+        "ssl_key_file": f"{HOME}/server.key",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+    }
+    lines = [f"{name} = {literal(value)}" for name, value in {**postgresql_settings(values), **fixed}.items()]
+    hba = ["local all rdsadmin peer map=rds", "host all rdsadmin all reject", f"{connection} all all all scram-sha-256"]
+    return [
+        owned(f"{SETTINGS}/postgresql.conf", "\n".join(lines) + "\n"),
+        owned(f"{SETTINGS}/pg_hba.conf", "\n".join(hba) + "\n"),
+        owned(f"{SETTINGS}/pg_ident.conf", "rds postgres rdsadmin\n"),
+        owned(f"{SETTINGS}/endpoint", database.address + "\n"),
+    ]
+
+
+def postgresql_settings(values: dict[str, str]) -> dict[str, str]:
+    """A parameter group's values as PostgreSQL's settings.
+
+    Left out: parameters of RDS itself (`rds.…`), except `rds.logical_replication`, and formulas such as
+    `{DBInstanceClassMemory/9531392}`, whose terms have no meaning here.
+    """
+    settings = {name: value for name, value in values.items() if not name.startswith("rds.") and "{" not in value}
+    if values.get("rds.logical_replication") in ("1", "on", "true"):
+        settings["wal_level"] = "logical"
+    return settings
+
+
+def first_start_files(database: Any) -> list[File]:
+    """What is done once: the master user, its rights as on RDS, and its database. One statement per line."""
+    master = identifier(database.master_username)
+    instance = [
+        "CREATE ROLE rds_superuser NOLOGIN",
+        "GRANT pg_monitor, pg_signal_backend, pg_checkpoint, pg_read_all_data, pg_write_all_data TO rds_superuser "
+        "WITH ADMIN OPTION",
+        f"CREATE ROLE {master} LOGIN CREATEROLE CREATEDB PASSWORD {literal(rds.master_password(database))}",
+        f"GRANT rds_superuser TO {master} WITH ADMIN OPTION",
+        f"ALTER DATABASE postgres OWNER TO {master}",
+    ]
+    databases = []
+    if database.db_name and database.db_name != "postgres":
+        databases.append(f"CREATE DATABASE {identifier(database.db_name)} OWNER {master}")
+    return [
+        owned(f"{SETTINGS}/instance.sql", "".join(f"{statement};\n" for statement in instance)),
+        owned(f"{SETTINGS}/database.sql", "".join(f"{statement};\n" for statement in databases)),
+    ]
+
+
+def identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string of SQL, and of postgresql.conf."""
+    return "'" + text.replace("'", "''") + "'"
