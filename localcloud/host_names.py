@@ -49,9 +49,9 @@ class HostNames:
         found = {}
         block = self._pattern().search(self._path.read_text())
         for line in block.group(0).splitlines() if block else []:
-            if not line.startswith("#"):
-                address, name = line.split()
-                found[name] = address
+            address, *names = line.split()
+            if address != "#":
+                found.update(dict.fromkeys(names, address))
         return found
 
     def write(self, names: Mapping[str, str]) -> None:

@@ -189,7 +189,7 @@ class LoadBalancers:
         """Reload when the configuration changed."""
         loaded = directory / LOADED_FILE
         wanted = haproxy.render(config)
-        if loaded.read_text() == wanted:
+        if loaded.exists() and loaded.read_text() == wanted:
             return
         groups = {name for group in config.groups for name in (group.name, group.open_name)}
         servers = {
