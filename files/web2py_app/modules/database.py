@@ -20,9 +20,9 @@ ERRORS = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.Un
 # Seconds to connect, and for a statement.
 CONNECT_TIMEOUT = 2
 STATEMENT_TIMEOUT = 5
-# After a failed connection the same process does not try again for a second at least, and for this many times as long
-# as the failure took: a database that hangs must not take the processes from those who don't need it.
-PAUSE_FACTOR = 3
+# Seconds for which a process does not try again after a failed connection: longer after a failure that took long, since
+# a database that hangs must not take the processes from requests that don't need it.
+SHORTEST_PAUSE, LONGEST_PAUSE = 1, 5
 
 _paused_until = 0.0
 
@@ -66,7 +66,7 @@ def connect(DAL):
         )
     except (OSError, RuntimeError) as error:
         now = time.monotonic()
-        _paused_until = now + max(1, PAUSE_FACTOR * (now - started))
+        _paused_until = now + min(LONGEST_PAUSE, max(SHORTEST_PAUSE, 3 * (now - started)))
         # pydal's message ends with what the driver said, which has no password in it.
         logging.getLogger("web2py.app").error("No database: %s", str(error).strip().splitlines()[-1])
         raise Unavailable from error

@@ -66,7 +66,7 @@ def guard(options):
         except psycopg2.errors.LockNotAvailable:
             raise SystemExit(
                 f"another migration holds the lock for more than {options.lock_timeout} s; it is the session named by: "
-                "SELECT pid, usename, client_addr FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory'"
+                "SELECT pid, client_addr FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory'"
             ) from None
     return connection
 
