@@ -25,7 +25,10 @@ ADMIN_SOCKET = "admin.sock"
 MASTER_SOCKET = "master.sock"
 
 CONNECT_TIMEOUT = 10  # seconds; an ALB's own, which can't be changed
-ADMIN_MAINTENANCE, ADMIN_DRAIN = 0x01 | 0x02 | 0x04 | 0x20, 0x08 | 0x10  # bits of srv_admin_state
+# Seconds between two checks of a target that none has passed yet. An ALB's nodes check on clocks of their own, so there
+# too a target that has come up is noticed sooner than one interval later. The checks after that take the interval.
+DOWN_INTERVAL = 1
+ADMIN_DRAIN = 0x08 | 0x10  # bits of srv_admin_state
 RELOAD_TIMEOUT = 30  # seconds for a new process to read the configuration
 REMOVAL_WAIT = 2  # seconds for a removed server's connections to end, once they were told to
 
@@ -303,6 +306,8 @@ def _backends(group: TargetGroup, servers: Mapping[str, Iterable[Server]]) -> li
         " hdr User-Agent ELB-HealthChecker/2.0 hdr Host %[srv_name,field(2,_)]",
         f"    http-check expect status {check.matcher.replace(' ', '')}",
         f"    timeout check {check.timeout}s",
+        # Changed keywords of the servers are a changed configuration, even while there is no server.
+        f"    # servers: {_check_options(group)}",
         *(f"    server {server.name} {server_options(group, server)}" for server in servers.get(group.name, ())),
         f"backend {group.open_name}",
         "    balance roundrobin",
@@ -316,10 +321,14 @@ def _endpoint(group: TargetGroup, server: Server) -> str:
 
 def server_options(group: TargetGroup, server: Server) -> str:
     """A server's keywords, the same in the file and for `add server`."""
+    return f"{_endpoint(group, server)} {_check_options(group)}"
+
+
+def _check_options(group: TargetGroup) -> str:
     check = group.health_check
     options = [
-        _endpoint(group, server),
-        f"check inter {check.interval}s rise {check.healthy_threshold} fall {check.unhealthy_threshold}",
+        f"check inter {check.interval}s downinter {DOWN_INTERVAL}s",
+        f"rise {check.healthy_threshold} fall {check.unhealthy_threshold}",
     ]
     if group.tls:
         options.append("check-ssl")

@@ -48,14 +48,31 @@ def test_target_group_becomes_a_checked_backend() -> None:
     assert "backend web.1" in found
     assert "http-check expect status 200-299,404" in found
     assert "timeout check 2s" in found
-    assert haproxy.server_options(GROUP, SERVER) == "10.0.1.4:80 check inter 5s rise 3 fall 2 slowstart 30s"
+    assert (
+        haproxy.server_options(GROUP, SERVER) == "10.0.1.4:80 check inter 5s downinter 1s rise 3 fall 2 slowstart 30s"
+    )
 
 
 def test_health_check_may_have_a_port_of_its_own() -> None:
     group = TargetGroup("web.1", HealthCheck(port=8080), tls=True)
     assert haproxy.server_options(group, SERVER) == (
-        "10.0.1.4:80 ssl verify none check inter 30s rise 5 fall 2 check-ssl port 8080"
+        "10.0.1.4:80 ssl verify none check inter 30s downinter 1s rise 5 fall 2 check-ssl port 8080"
     )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        HealthCheck("/health", "200", 6, 2, 3, 2),
+        HealthCheck("/health", "200", 5, 2, 4, 2),
+        HealthCheck("/health", "200", 5, 2, 3, 3),
+        HealthCheck("/health", "200", 5, 3, 3, 2),
+        HealthCheck("/other", "200", 5, 2, 3, 2),
+    ],
+)
+def test_changed_health_check_is_a_changed_configuration(changed: HealthCheck) -> None:
+    before = TargetGroup("web.1", HealthCheck("/health", "200", 5, 2, 3, 2))
+    assert render(LoadBalancer(groups=(before,))) != render(LoadBalancer(groups=(TargetGroup("web.1", changed),)))
 
 
 def test_servers_that_live_through_a_reload_are_in_the_file() -> None:
