@@ -85,6 +85,12 @@ class CallbackModule(DefaultCallback):
         elif result.result.get("changed"):
             self._changed.append(self.host_label(result))
 
+    def _handle_warnings(self, res: Any) -> None:
+        """Leave out that a directory for temporary files was made on a new host."""
+        if res.get("warnings") and not self._display.verbosity:
+            res["warnings"] = [warning for warning in res["warnings"] if "remote_tmp" not in str(warning)]
+        super()._handle_warnings(res)
+
     def v2_runner_item_on_ok(self, result: Any) -> None:
         """The items of a loop are summed up by the task."""
         if self._display.verbosity:
