@@ -90,6 +90,18 @@ def listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def is_local_cloud(port: int) -> bool:
+    """Whether what listens there is a local cloud."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/localcloud/ready")
+        return connection.getresponse().read() == b"ready\n"
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def available_memory() -> int:
     """Memory that can be used without swapping, in MiB."""
     with open("/proc/meminfo", encoding="ascii") as lines:
@@ -106,6 +118,7 @@ def main() -> None:
         "docker_error": "",
         "conflicts": [],
         "port_in_use": listening(port),
+        "local_cloud_runs": is_local_cloud(port),
         "memory_mib": available_memory(),
     }
     try:
