@@ -1,0 +1,117 @@
+"""What is wrong is said before anything is made: what failed, where to look, what to type."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from project_copy import Project
+
+PORT, CIDR = 14766, "10.99.0.0/16"
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the project in which nothing was ever deployed."""
+    return Project.copy_to(tmp_path_factory.mktemp("bad-input") / "project", PORT, CIDR)
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    """A port that another program listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def busy_cidr() -> Iterator[str]:
+    """A CIDR that another Docker network uses."""
+    name = f"localcloud-tests-{os.getpid()}"
+    subprocess.run(["docker", "network", "create", "--subnet", "10.199.0.0/16", name], check=True, capture_output=True)
+    yield "10.199.0.0/16"
+    subprocess.run(["docker", "network", "rm", name], check=True, capture_output=True)
+
+
+def refused(project: Project, *arguments: str, inventory: str = "inventory/local", **environment: str) -> str:
+    """Run site.yml with what is wrong, and return the one error that it must end with. Nothing may have been made."""
+    command = [project.root / ".venv/bin/ansible-playbook", "-i", inventory, "site.yml"]
+    defaults = ["-e", f"localcloud_port={project.port}", "-e", f"vpc_cidr={project.cidr}"]
+    done = subprocess.run(
+        [*command, *defaults, *arguments],
+        cwd=project.root, env={**project.environment, **environment}, text=True, check=False, capture_output=True,
+        stdin=subprocess.DEVNULL, timeout=120,
+    )  # fmt: skip
+    output = done.stdout + done.stderr
+    assert done.returncode not in (0, None), output
+    error = re.search(r"ERROR: .*?\n *Look at: .*?\n *Type: .*?\n\n", output, re.DOTALL)
+    assert error, output
+    assert not (project.root / ".localcloud").exists(), "something was made"
+    assert not (project.root / ".deploy").exists(), "something was made"
+    return error.group()
+
+
+@pytest.mark.parametrize(
+    ("setting", "names"),
+    [
+        ("asg_min_size=5 asg_max_size=3", ["asg_min_size", "asg_max_size"]),
+        ("asg_max_size=many", ["asg_max_size"]),
+        ("vpc_cidr=10.99.0.0/28", ["vpc_cidr", "10.99.0.0/28"]),
+        ("vpc_cidr=10.99.0.7/16", ["vpc_cidr", "10.99.0.7/16"]),
+        ("vpc_cidr=nonsense", ["vpc_cidr", "nonsense"]),
+        ("health_check_timeout=9 health_check_interval=5", ["health_check_timeout", "health_check_interval"]),
+        ("slow_start=7", ["slow_start"]),
+        ("project_name='Not a name!'", ["project_name"]),
+    ],
+)
+def test_wrong_setting(untouched: Project, setting: str, names: list[str]) -> None:
+    error = refused(untouched, "-e", setting)
+    for name in names:
+        assert name in error
+
+
+def test_busy_port(untouched: Project, busy_port: int) -> None:
+    error = refused(untouched, "-e", f"localcloud_port={busy_port}")
+    assert str(busy_port) in error
+    assert "localcloud_port" in error
+
+
+def test_busy_cidr(untouched: Project, busy_cidr: str) -> None:
+    error = refused(untouched, "-e", f"vpc_cidr={busy_cidr}")
+    assert busy_cidr in error
+    assert "vpc_cidr" in error
+
+
+def test_no_docker(untouched: Project) -> None:
+    assert "Docker" in refused(untouched, DOCKER_HOST="unix:///nonexistent.sock")
+
+
+def test_unknown_environment(untouched: Project, tmp_path: Path) -> None:
+    inventory = tmp_path / "prod"
+    inventory.write_text("localhost ansible_connection=local\n")
+    assert "inventory/aws" in refused(untouched, inventory=str(inventory))
+
+
+def test_web2pys_source_out_of_reach(tmp_path: Path) -> None:
+    """Only asked for when it is not in the cache: this copy has a cache of its own."""
+    project = Project.copy_to(tmp_path / "project", PORT, CIDR)
+    (project.root / ".cache").unlink()
+    (project.root / ".cache").mkdir()
+    error = refused(project, "-e", "web2py_repository=file:///nonexistent/web2py.git")
+    assert "file:///nonexistent/web2py.git" in error
+    assert "web2py_source" in error
+
+
+def test_aws_without_credentials(untouched: Project, tmp_path: Path) -> None:
+    nothing = str(tmp_path / "nothing")
+    environment = {name: "" for name in os.environ if name.startswith("AWS_")}
+    environment.update(
+        AWS_PROFILE="", AWS_CONFIG_FILE=nothing, AWS_SHARED_CREDENTIALS_FILE=nothing, AWS_EC2_METADATA_DISABLED="true"
+    )
+    error = refused(untouched, inventory="inventory/aws", **environment)
+    assert "credentials" in error
+    assert "AWS_PROFILE" in error
