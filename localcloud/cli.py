@@ -38,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("images", help="build the machine images that are missing")
     commands.add_parser("serve", help="run it in the foreground (what `up` starts)")
     options = parser.parse_args(arguments)
+    # The user's own profile is for AWS. boto3, which moto imports, fails on one that it can't find.
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        os.environ.pop(name, None)
     try:
         settings = Settings.from_environment()
         if options.command == "up":

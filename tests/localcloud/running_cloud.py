@@ -67,7 +67,12 @@ class Cloud:
         return subprocess.run(
             [sys.executable, "-m", "localcloud", *arguments],
             cwd=PROJECT_ROOT,
-            env={**os.environ, "LOCALCLOUD_PORT": str(self.port), "LOCALCLOUD_HOME": str(self.home)},
+            env={
+                **os.environ,
+                "LOCALCLOUD_PORT": str(self.port),
+                "LOCALCLOUD_HOME": str(self.home),
+                "AWS_PROFILE": "one-of-the-users-own",  # must not matter
+            },
             check=True,
             text=True,
             stdout=subprocess.PIPE,
