@@ -90,6 +90,18 @@ def test_no_docker(untouched: Project) -> None:
     assert "Docker" in refused(untouched, DOCKER_HOST="unix:///nonexistent.sock")
 
 
+def test_too_little_disk(untouched: Project) -> None:
+    error = refused(untouched, "-e", "preflight_disk_mib=1000000000")
+    assert "1000000000" in error
+    assert "MiB free" in error
+
+
+def test_too_little_memory(untouched: Project) -> None:
+    error = refused(untouched, "-e", "preflight_memory_mib=1000000000")
+    assert "1000000000" in error
+    assert "memory" in error
+
+
 def test_unknown_environment(untouched: Project, tmp_path: Path) -> None:
     inventory = tmp_path / "prod"
     inventory.write_text("localhost ansible_connection=local\n")
