@@ -47,6 +47,10 @@ class TerraformStack:
         """Make `configuration` the module's content; the provider is set up already."""
         (self.directory / "main.tf").write_text(HEAD + configuration)
 
+    def set_variables(self, variables: dict[str, Any]) -> None:
+        """Give the module's variables their values, for all that follows."""
+        (self.directory / "terraform.tfvars.json").write_text(json.dumps(variables))
+
     @property
     def environment(self) -> dict[str, str]:
         PLUGINS.mkdir(parents=True, exist_ok=True)
@@ -105,10 +109,13 @@ class TerraformStack:
 
 
 @contextlib.contextmanager
-def terraform_stack(cloud: Cloud, directory: Path, configuration: str) -> Iterator[TerraformStack]:
+def terraform_stack(
+    cloud: Cloud, directory: Path, configuration: str, variables: dict[str, Any] | None = None
+) -> Iterator[TerraformStack]:
     """A stack that is initialised and not yet applied; at the end, whatever happened, all that it made is destroyed."""
     stack = TerraformStack(cloud, directory)
     stack.write(configuration)
+    stack.set_variables(variables or {})
     stack.init()
     try:
         yield stack
