@@ -9,6 +9,7 @@ from localcloud.config import Settings
 from localcloud.docker_host import DockerHost, DockerUnavailableError
 from localcloud.host_names import HostNames
 from localcloud.machine_images import MachineImages
+from localcloud.reconcilers.databases import snapshot_repository
 
 
 def remove_everything(settings: Settings) -> list[str]:
@@ -33,7 +34,7 @@ def remove_everything(settings: Settings) -> list[str]:
         docker_host.remove_network(network_id)
     if networks:
         removed.append(f"{len(networks)} networks")
-    images = docker_host.images(MachineImages(settings).repository)
+    images = docker_host.images(MachineImages(settings).repository) + docker_host.images(snapshot_repository(settings))
     for image in images:
         docker_host.remove_image(image)
     if images:

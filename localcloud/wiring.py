@@ -8,6 +8,7 @@ from localcloud.machine_images import MachineImages
 from localcloud.reconcilers.alarms import Alarms
 from localcloud.reconcilers.autoscaling import AutoScalingGroups
 from localcloud.reconcilers.databases import Databases
+from localcloud.reconcilers.db_snapshots import DbSnapshots
 from localcloud.reconcilers.instance_refresh import InstanceRefreshes
 from localcloud.reconcilers.instances import Instances
 from localcloud.reconcilers.load_balancers import LoadBalancers
@@ -25,6 +26,7 @@ def build_reconcilers(docker_host: DockerHost, images: MachineImages) -> list[Re
         AutoScalingGroups(),
         Instances(docker_host, images),
         Amis(docker_host, images),
+        DbSnapshots(docker_host),
         Databases(docker_host),
         LoadBalancers(docker_host),
     ]

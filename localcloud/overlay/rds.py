@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import string
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,40 +25,24 @@ from moto.rds.models import DBInstance, DBParameterGroup, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from localcloud.config import DNS_SUFFIX
+from localcloud.overlay import rds_parameters, rds_snapshots
 from localcloud.overlay.interfaces import create_interface
 
+LOGGER = logging.getLogger(__name__)
 POSTGRES_MAJOR = "17"  # what the image has
 
-# PostgreSQL's parameters that are read only when the server starts, of those that one may want to change
-# (pg_settings, context postmaster). RDS calls them static and applies them with the next reboot.
-STATIC_PARAMETERS = frozenset(
-    {
-        "autovacuum_freeze_max_age",
-        "autovacuum_max_workers",
-        "autovacuum_multixact_freeze_max_age",
-        "hot_standby",
-        "huge_pages",
-        "jit_provider",
-        "max_connections",
-        "max_files_per_process",
-        "max_locks_per_transaction",
-        "max_logical_replication_workers",
-        "max_pred_locks_per_transaction",
-        "max_prepared_transactions",
-        "max_replication_slots",
-        "max_wal_senders",
-        "max_worker_processes",
-        "rds.logical_replication",
-        "shared_buffers",
-        "shared_preload_libraries",
-        "superuser_reserved_connections",
-        "track_activity_query_size",
-        "track_commit_timestamp",
-        "wal_buffers",
-        "wal_level",
-    }
-)
-
+# Changes that wait for the maintenance window unless they are asked for at once; as DescribeDBInstances names them.
+DEFERRED = {
+    "allocated_storage": "AllocatedStorage",
+    "ca_certificate_identifier": "CACertificateIdentifier",
+    "db_instance_class": "DBInstanceClass",
+    "engine_version": "EngineVersion",
+    "iops": "Iops",
+    "multi_az": "MultiAZ",
+    "storage_throughput": "StorageThroughput",
+    "storage_type": "StorageType",
+}
+RESTARTING = ("db_instance_class", "engine_version", "port")  # changes that a running server restarts for
 
 # -- what the reconciler asks ---------------------------------------------------------------------------------------
 
@@ -87,7 +72,7 @@ def immediate_parameters(database: Any) -> dict[str, str]:
     wanted = wanted_parameters(database)
     values = dict(database.live_parameters)
     for name in values.keys() - wanted.keys():
-        if name not in STATIC_PARAMETERS:  # it was reset
+        if not rds_parameters.is_static(name):  # it was reset
             del values[name]
     for name, value in parameter_values(wanted).items():
         if wanted[name].get("ApplyMethod") == "immediate":
@@ -110,6 +95,7 @@ def master_password(database: Any) -> str:
 
 def install() -> None:
     """Change moto's RDS classes."""
+    rds_snapshots.install()
     _install_instances()
     _install_changes()
     _install_removal()
@@ -130,10 +116,14 @@ def _install_instances() -> None:
 
     @functools.wraps(create)
     def create_for_real(self: RDSBackend, db_kwargs: dict[str, Any]) -> DBInstance:
-        _validate(db_kwargs)
+        restored_from = db_kwargs.get("restored_from")
+        _validate(db_kwargs, restored=restored_from is not None)
+        if not db_kwargs.get("engine_version"):
+            db_kwargs["engine_version"] = POSTGRES_MAJOR
         subnet = _choose_subnet(self, db_kwargs)
         database: Any = create(self, db_kwargs)
         database.status = "creating"
+        database.restored_from = restored_from  # the tag of a snapshot's data
         letters = string.ascii_lowercase + string.digits
         database.host_suffix = "".join(mock_random.choice(letters) for _ in range(12))
         database.dbi_resource_id = "db-" + "".join(
@@ -144,9 +134,6 @@ def _install_instances() -> None:
         database.interface = create_interface(subnet, "RDSNetworkInterface", list(database.vpc_security_group_ids))
         return database  # type: ignore[no-any-return]
 
-    def refuse_restore(*_args: Any, **_kwargs: Any) -> Any:
-        raise RDSClientError("InvalidRestoreFault", "The local cloud keeps no backups of databases to restore from.")
-
     def address(self: Any) -> str:
         return f"{self.db_instance_identifier}.{self.host_suffix}.{self.region}.rds.{DNS_SUFFIX}"
 
@@ -154,16 +141,21 @@ def _install_instances() -> None:
         # AWS gives the endpoint when there is one.
         return None if self.status == "creating" else {"Address": self.address, "Port": self.port}
 
+    def default_db_parameter_group_details(self: Any) -> tuple[str, str]:
+        family = f"{self.engine}{self.engine_version.split('.')[0]}"  # moto takes no version without a minor part
+        return family, f"default.{family}"
+
+    DBInstance.default_db_parameter_group_details = default_db_parameter_group_details  # type: ignore[method-assign]
+    DBInstance.restored_from = None  # type: ignore[attr-defined]
+    DBInstance.pending_changes = {}  # type: ignore[attr-defined]
+    DBInstance.restart_wanted = False  # type: ignore[attr-defined]
     RDSBackend.create_db_instance = create_for_real  # type: ignore[method-assign]
-    RDSBackend.restore_db_instance_from_db_snapshot = refuse_restore  # type: ignore[method-assign]
-    RDSBackend.restore_db_instance_to_point_in_time = refuse_restore  # type: ignore[method-assign]
-    RDSBackend.create_db_instance_read_replica = refuse_restore  # type: ignore[method-assign]
     DBInstance.address = property(address)  # type: ignore[method-assign,assignment]
     DBInstance.endpoint = property(endpoint)  # type: ignore[method-assign,assignment]
 
 
-def _validate(db_kwargs: dict[str, Any]) -> None:
-    """Refuse what would not run here, and what AWS refuses but moto takes."""
+def _validate(db_kwargs: dict[str, Any], *, restored: bool) -> None:
+    """Refuse what would not run here, and what AWS refuses but moto takes. A restored database has its users."""
     engine = db_kwargs.get("engine")
     if engine != "postgres":
         raise InvalidParameterValue(f"Invalid DB engine: {engine} (the local cloud runs postgres)")
@@ -172,6 +164,8 @@ def _validate(db_kwargs: dict[str, Any]) -> None:
         raise InvalidParameterCombination(
             f"Cannot find version {version} for postgres (the local cloud runs {POSTGRES_MAJOR})"
         )
+    if restored:
+        return
     if not db_kwargs.get("master_username"):
         raise InvalidParameterValue("The parameter MasterUsername must be provided and must not be blank.")
     password = db_kwargs.get("master_user_password")
@@ -207,22 +201,73 @@ def _choose_subnet(backend: RDSBackend, db_kwargs: dict[str, Any]) -> Any:
     return next((subnet for subnet in subnets if subnet.availability_zone == zone), subnets[0])
 
 
+CHANGEABLE = (
+    "available",
+    "backing-up",
+    "incompatible-parameters",
+    "modifying",
+    "resetting-master-credentials",
+    "storage-full",
+)
+
+
+def _validate_changes(database: Any, changes: dict[str, Any]) -> None:
+    """Refuse what AWS refuses, and what can't be done here."""
+    if changes.get("master_user_password"):
+        _validate_password(changes["master_user_password"])
+    version = changes.get("engine_version")
+    if version and version.split(".")[0] != POSTGRES_MAJOR:
+        raise InvalidParameterCombination(f"Cannot upgrade postgres from {database.engine_version} to {version}")
+    if changes.get("allocated_storage", database.allocated_storage) < database.allocated_storage:
+        raise InvalidParameterCombination(
+            f"Invalid storage size for engine name postgres: {changes['allocated_storage']} is less than the current "
+            f"{database.allocated_storage}, and storage can't be reduced."
+        )
+    for key, words in (("new_db_instance_identifier", "renames no database"), ("db_subnet_group_name", "moves none")):
+        if key in changes and changes[key] not in (database.db_subnet_group_name, database.db_instance_identifier):
+            raise InvalidParameterCombination(f"The local cloud {words}: take a snapshot and restore that.")
+
+
 def _install_changes() -> None:
     modify = RDSBackend.modify_db_instance
 
     @functools.wraps(modify)
     def modify_for_real(self: RDSBackend, db_instance_identifier: str, db_kwargs: dict[str, Any]) -> DBInstance:
-        password = db_kwargs.get("master_user_password")
-        if password:
-            _validate_password(password)
-        database = self.describe_db_instances(db_instance_identifier)[0]
-        if database.status == "deleting":
-            _require_status(database, "available")
-        database = modify(self, db_instance_identifier, db_kwargs)
-        if password or db_kwargs.get("rotate_master_user_password"):
+        database: Any = self.describe_db_instances(db_instance_identifier)[0]
+        if database.status not in CHANGEABLE:
+            raise RDSClientError("InvalidDBInstanceState", "Database instance is not in available state.")
+        changes = {key: value for key, value in db_kwargs.items() if value is not None}
+        _validate_changes(database, changes)
+        password = changes.get("master_user_password")
+        if password or changes.get("rotate_master_user_password") or changes.get("manage_master_user_password"):
             _require_status(database, "available", "resetting-master-credentials")
+        if changes.get("db_parameter_group_name", "").startswith("default."):  # it exists without having been made
+            database.db_parameter_group_name = changes.pop("db_parameter_group_name")
+        if "db_port_number" in changes:
+            changes["port"] = changes.pop("db_port_number")  # which is not left to the maintenance window
+        deferred = {key: changes.pop(key) for key in DEFERRED if key in changes}
+        if changes.get("apply_immediately"):
+            changes = {**database.pending_changes, **deferred, **changes}
+            database.pending_changes = {}
+        else:
+            waiting = {**database.pending_changes, **deferred}
+            database.pending_changes = {key: v for key, v in waiting.items() if v != getattr(database, key)}
+        restart = any(key in changes and changes[key] != getattr(database, key) for key in RESTARTING)
+        database = modify(self, db_instance_identifier, changes)
+        if "vpc_security_group_ids" in changes:
+            database.interface.subnet.ec2_backend.modify_network_interface_attribute(
+                database.interface.id, list(changes["vpc_security_group_ids"])
+            )
+        if password or changes.get("rotate_master_user_password") or changes.get("manage_master_user_password"):
             database.status = "resetting-master-credentials"
-        return database
+        if restart:
+            database.restart_wanted = True  # remembered apart from the status, which shows one thing at a time
+            if database.status == "available":
+                database.status = "modifying"
+        return database  # type: ignore[no-any-return]
+
+    def pending_modified_values(self: Any) -> dict[str, Any]:
+        return {DEFERRED[key]: value for key, value in self.pending_changes.items()}
 
     def transition(statuses: tuple[str, ...], to: str) -> Callable[..., DBInstance]:
         def change(self: RDSBackend, db_instance_identifier: str, snapshot: str | None = None) -> DBInstance:
@@ -235,6 +280,7 @@ def _install_changes() -> None:
 
         return change
 
+    DBInstance.pending_modified_values = property(pending_modified_values)  # type: ignore[attr-defined]
     RDSBackend.modify_db_instance = modify_for_real  # type: ignore[method-assign]
     RDSBackend.stop_db_instance = transition(("available",), "stopping")  # type: ignore[method-assign]
     RDSBackend.start_db_instance = transition(("stopped",), "starting")  # type: ignore[method-assign]
@@ -247,14 +293,23 @@ def _install_removal() -> None:
     delete = RDSBackend.delete_db_instance
 
     @functools.wraps(delete)
-    def delete_for_real(self: RDSBackend, db_instance_identifier: str, *args: Any, **kwargs: Any) -> DBInstance:
+    def delete_for_real(
+        self: RDSBackend,
+        db_instance_identifier: str,
+        final_db_snapshot_identifier: str | None = None,
+        skip_final_snapshot: bool | None = False,
+        delete_automated_backups: bool | None = True,
+    ) -> DBInstance:
         existing = self.databases.get(db_instance_identifier)
         if existing is not None and existing.status == "deleting":
             raise RDSClientError(
                 "InvalidDBInstanceState", f"Instance {db_instance_identifier} is already being deleted."
             )
-        database = delete(self, db_instance_identifier, *args, **kwargs)
+        if existing is not None and not existing.deletion_protection:
+            rds_snapshots.final_snapshot(self, existing, final_db_snapshot_identifier, skip_final_snapshot)
+        database = delete(self, db_instance_identifier, None, True, delete_automated_backups)
         if is_real(database):
+            database.status = "deleting"
             self.databases[db_instance_identifier] = database  # it is shown as `deleting` until its machine is gone
         return database
 
@@ -280,20 +335,22 @@ def _install_parameters() -> None:
 
     @functools.wraps(update)
     def update_described(self: DBParameterGroup, new_parameters: Iterable[dict[str, Any]]) -> None:
+        if self.name.startswith("default."):
+            raise InvalidParameterValue("Cannot modify a default parameter group.")
         described = []
         for given in new_parameters:
-            static = given["ParameterName"] in STATIC_PARAMETERS
-            if static and given.get("ApplyMethod") == "immediate":
-                raise InvalidParameterCombination("cannot use immediate apply method for static parameter")
-            value = str(given.get("ParameterValue", ""))
+            known = rds_parameters.validated(
+                given["ParameterName"], given.get("ParameterValue"), given.get("ApplyMethod")
+            )
             described.append(
                 {
                     "ApplyMethod": "pending-reboot",
                     **given,
                     "Source": "user",
                     "IsModifiable": True,
-                    "ApplyType": "static" if static else "dynamic",
-                    "DataType": "integer" if value.lstrip("-").isdigit() else "string",
+                    "ApplyType": "static" if known.static else "dynamic",
+                    "DataType": known.data_type,
+                    "AllowedValues": known.allowed,
                 }
             )
         update(self, described)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Any
 
+import docker.errors
+
 from localcloud import backends
 from localcloud.backends import API_LOCK
 from localcloud.base_images import POSTGRESQL
+from localcloud.config import Settings
 from localcloud.controller import Action, Observed
 from localcloud.docker_host import Container, DockerHost, File
-from localcloud.overlay import rds
+from localcloud.overlay import rds, rds_snapshots
 from localcloud.overlay.interfaces import delete_interface
 
 LOGGER = logging.getLogger(__name__)
@@ -26,8 +30,9 @@ STOP_TIMEOUT = 60  # seconds for a fast shutdown, which writes a checkpoint
 SHARED_MEMORY = 256 * 1024 * 1024  # bytes; parallel queries need more than Docker's 64 MiB
 
 # Transitional states that end with a server that accepts connections.
-STARTING = ("creating", "starting", "rebooting")
+STARTING = ("creating", "starting", "rebooting", "modifying")
 RUNNING = (*STARTING, "available", "resetting-master-credentials")
+MISSING_DATA = "its container is gone, and with it the data"
 
 
 class Databases:
@@ -60,6 +65,12 @@ class Databases:
         return actions
 
     def _reconcile_one(self, database: Any, container: Container | None, observed: Observed) -> Action | None:
+        if rds_snapshots.has_snapshot_to_be_taken(database):
+            return None  # that comes first
+        if database.status == "backing-up":
+            database.status = "available"
+        if database.status == "available" and database.restart_wanted:
+            database.status = "modifying"
         key, status = database.dbi_resource_id, database.status
         what: Callable[[], None] | None = None
         if status == "deleting":
@@ -69,7 +80,7 @@ class Databases:
                 if database.interface.subnet.vpc_id in observed.networks:
                     what = functools.partial(self._run, database, None)
             elif status != "failed":
-                LOGGER.error("%s: its container is gone, and with it the data", database.db_instance_identifier)
+                LOGGER.error("%s: %s", database.db_instance_identifier, MISSING_DATA)
                 database.status = "failed"
         elif status in STARTING:
             what = functools.partial(self._run, database, container)
@@ -94,38 +105,78 @@ class Databases:
             new_values = began_as in STARTING
             values = rds.parameter_values(rds.wanted_parameters(database)) if new_values else database.live_parameters
             settings = settings_files(database, values)
-            first = first_start_files(database) if began_as == "creating" else []
+            made_anew = began_as == "creating" and database.restored_from is None
+            first = first_start_files(database) if made_anew else []
             request = {
-                "image": POSTGRESQL.tag,
+                "image": self._image(database),
                 "vpc_id": database.interface.subnet.vpc_id,
                 "ip_address": database.interface.private_ip_address,
                 "aliases": [database.address],
             }
         if container is None:
-            container_id = self._docker.create_container(
-                KIND, database.dbi_resource_id, files=[*settings, *first], shm_size=SHARED_MEMORY, **request
-            )
+            try:
+                container_id = self._docker.create_container(
+                    KIND, database.dbi_resource_id, files=[*settings, *first], shm_size=SHARED_MEMORY, **request
+                )
+            except docker.errors.ImageNotFound:
+                LOGGER.error("%s: the snapshot's data is gone", database.db_instance_identifier)
+                with API_LOCK:
+                    database.status = "incompatible-restore"
+                return
         else:
             container_id = container.container_id
-            if container.running and began_as == "rebooting":
+            if container.running and began_as in ("rebooting", "modifying"):
                 self._docker.stop(container_id, STOP_TIMEOUT)
             if not (container.running and began_as == "creating"):
                 self._docker.put_files(container_id, [*settings, *first])
         self._docker.start(container_id)
         accepts = self._wait_for_connections(container_id, database.port)
+        version = self._version(container_id) if accepts and began_as == "creating" else ""
+        last_words = "" if accepts else self._last_words(container_id)
         with API_LOCK:
             if database.status not in (began_as, "available"):  # deleted meanwhile, for one
                 return
+            if new_values:
+                database.restart_wanted = False
             if accepts:
                 database.status = "available"
                 database.live_parameters = values
+                if version:
+                    note_version(database, version)
+                if began_as == "creating" and database.restored_from and database.manage_master_user_password:
+                    database.status = "resetting-master-credentials"  # the snapshot has the old one
+            elif "No space left on device" in last_words:
+                database.status = "storage-full"
             elif began_as != "creating":
                 database.status = "incompatible-parameters"
             else:
                 database.status = "failed"
         if not accepts:
             name = self._docker.settings.resource_name(database.dbi_resource_id)
-            LOGGER.error("%s does not accept connections; look: docker logs %s", database.db_instance_identifier, name)
+            LOGGER.error(
+                "%s is %s: PostgreSQL does not accept connections; its last words: %s; look: docker logs %s",
+                database.db_instance_identifier,
+                database.status,
+                last_words,
+                name,
+            )
+
+    def _image(self, database: Any) -> str:
+        """The image that a database's machine starts from: ours, or the snapshot that it is restored from."""
+        if database.restored_from is None:
+            return POSTGRESQL.tag
+        return snapshot_image(self._docker.settings, database.restored_from)
+
+    def _version(self, container_id: str) -> str:
+        """PostgreSQL's version, such as 17.6."""
+        _code, output = self._docker.execute(container_id, ["postgres", "--version"])
+        found = re.search(r"\d+\.\d+", output)
+        return found.group() if found else ""
+
+    def _last_words(self, container_id: str) -> str:
+        """The last line of the server's log, or the last one that says why it gave up."""
+        lines: list[str] = self._docker.api.logs(container_id, tail=5).decode(errors="replace").strip().splitlines()
+        return next((line for line in reversed(lines) if "FATAL" in line or "PANIC" in line), (lines or [""])[-1])
 
     def _wait_for_connections(self, container_id: str, port: int) -> bool:
         deadline = time.monotonic() + START_TIMEOUT
@@ -187,6 +238,29 @@ def key_of(container: Container) -> str:
     return container.container_id
 
 
+def snapshot_repository(settings: Settings) -> str:
+    """Docker repository of the snapshots' images."""
+    return f"localcloud-{settings.port}/db-snapshot"
+
+
+def snapshot_image(settings: Settings, data_tag: str) -> str:
+    """The Docker image that holds a snapshot's data."""
+    return f"{snapshot_repository(settings)}:{data_tag}"
+
+
+def note_version(database: Any, version: str) -> None:
+    """Report the minor version that runs where none was asked for; under the lock."""
+    if "." not in database.engine_version:
+        database.engine_version = version
+    elif database.engine_version != version:
+        LOGGER.warning(
+            "%s: PostgreSQL %s was asked for and is what the API says; what runs is %s",
+            database.db_instance_identifier,
+            database.engine_version,
+            version,
+        )
+
+
 # -- files, under the lock --------------------------------------------------------------------------------------------
 
 
@@ -209,10 +283,12 @@ def settings_files(database: Any, values: dict[str, str]) -> list[File]:
         "ssl": "on",
         "ssl_cert_file": f"{HOME}/server.crt",
         "ssl_key_file": f"{HOME}/server.key",
-        "timezone": "UTC",
         "log_timezone": "UTC",
     }
-    lines = [f"{name} = {literal(value)}" for name, value in {**postgresql_settings(values), **fixed}.items()]
+    lines = [
+        f"{name} = {literal(value)}"
+        for name, value in {"timezone": "UTC", **postgresql_settings(values), **fixed}.items()
+    ]
     hba = ["local all rdsadmin peer map=rds", "host all rdsadmin all reject", f"{connection} all all all scram-sha-256"]
     return [
         owned(f"{SETTINGS}/postgresql.conf", "\n".join(lines) + "\n"),

@@ -215,6 +215,46 @@ def test_killed_controller_does_not_disturb_it(database: Database) -> None:
     assert database.describe()["DBInstanceStatus"] == "available"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("no_such_parameter", "1", "Could not find parameter with name: no_such_parameter"),
+        ("max_connections", "0", "Invalid parameter value: 0 for: max_connections allowed values are: 1-262143"),
+        ("work_mem", "4MB", "Invalid parameter value: 4MB for: work_mem allowed values are: 64-2147483647"),
+        (
+            "wal_level",
+            "much",
+            "Invalid parameter value: much for: wal_level allowed values are: minimal,replica,logical",
+        ),
+        ("listen_addresses", "*", "The parameter listen_addresses cannot be modified."),
+    ],
+)
+def test_parameter_that_can_not_be_set_is_refused(database: Database, name: str, value: str, message: str) -> None:
+    with pytest.raises(ClientError, match="InvalidParameterValue") as refused:
+        database.set_parameter(name, value, "pending-reboot")
+    assert refused.value.response["Error"]["Message"] == message
+
+
+def test_change_waits_for_the_maintenance_window_or_is_made_at_once(database: Database) -> None:
+    modify = database.rds.modify_db_instance
+    modify(DBInstanceIdentifier=database.id, DBInstanceClass="db.t4g.small", PreferredBackupWindow="02:00-02:30")
+    waiting = database.describe()
+    assert waiting["PendingModifiedValues"] == {"DBInstanceClass": "db.t4g.small"}
+    assert (waiting["DBInstanceClass"], waiting["PreferredBackupWindow"]) == ("db.t4g.micro", "02:00-02:30")
+    started = database.query("SELECT pg_postmaster_start_time()::text")
+    modify(DBInstanceIdentifier=database.id, AllocatedStorage=25, ApplyImmediately=True)
+    assert database.describe()["DBInstanceStatus"] == "modifying"
+    database.wait_for()
+    changed = database.describe()
+    assert not changed["PendingModifiedValues"]
+    assert (changed["DBInstanceClass"], changed["AllocatedStorage"]) == ("db.t4g.small", 25)
+    assert database.query("SELECT pg_postmaster_start_time()::text") > started, "another class is another machine"
+    with pytest.raises(ClientError, match="InvalidParameterCombination.* storage can't be reduced"):
+        modify(DBInstanceIdentifier=database.id, AllocatedStorage=20, ApplyImmediately=True)
+    with pytest.raises(ClientError, match=r"InvalidParameterCombination.*Cannot upgrade postgres from 17\.\d+ to 18"):
+        modify(DBInstanceIdentifier=database.id, EngineVersion="18", ApplyImmediately=True)
+
+
 def test_master_password_changes(database: Database) -> None:
     changed = "second-Password_2"
     database.rds.modify_db_instance(DBInstanceIdentifier=database.id, MasterUserPassword=changed, ApplyImmediately=True)
@@ -263,6 +303,8 @@ def test_deleted_database_leaves_nothing(database: Database) -> None:
     container = database.container
     with pytest.raises(ClientError, match="InvalidDBParameterGroupState"):
         database.rds.delete_db_parameter_group(DBParameterGroupName="test-db")
+    with pytest.raises(ClientError, match="FinalDBSnapshotIdentifier is required"):
+        database.rds.delete_db_instance(DBInstanceIdentifier=database.id)
     answer = database.rds.delete_db_instance(DBInstanceIdentifier=database.id, SkipFinalSnapshot=True)
     assert answer["DBInstance"]["DBInstanceStatus"] == "deleting"
     wait_until(lambda: not database.rds.describe_db_instances()["DBInstances"], 30)
