@@ -55,10 +55,11 @@ resource "aws_vpc_security_group_ingress_rule" "ssh" {
 }
 
 # ---- The instances -------------------------------------------------------------
-# Written out twice, and not with for_each, so that each can be read, replaced (-replace=aws_instance.migration) and
-# made larger on its own.
+# One is replaced with: terraform apply -replace='aws_instance.builder["migration"]'
 
-resource "aws_instance" "migration" {
+resource "aws_instance" "builder" {
+  for_each = toset(["migration", "template"])
+
   ami                    = data.aws_ami.base.id
   instance_type          = var.instance_type
   key_name               = aws_key_pair.deployer.key_name
@@ -75,16 +76,17 @@ resource "aws_instance" "migration" {
     http_put_response_hop_limit = 1
   }
 
+  # The image inherits the encryption, and the fleet's volumes inherit it from the image.
   root_block_device {
     volume_type = "gp3"
     volume_size = local.root_volume_size
     encrypted   = true
-    tags        = { Name = "${var.name}-migration" }
+    tags        = { Name = "${var.name}-${each.key}" }
   }
 
   tags = {
-    Name = "${var.name}-migration"
-    Role = "migration"
+    Name = "${var.name}-${each.key}"
+    Role = each.key
   }
 
   lifecycle {
@@ -92,38 +94,5 @@ resource "aws_instance" "migration" {
       ami,                         # a newer base image must not replace a configured host; ask for it with -replace
       associate_public_ip_address, # reads false while the instance is stopped, which would replace it
     ]
-  }
-}
-
-resource "aws_instance" "template" {
-  ami                    = data.aws_ami.base.id
-  instance_type          = var.instance_type
-  key_name               = aws_key_pair.deployer.key_name
-  subnet_id              = var.public_subnet_ids[0]
-  vpc_security_group_ids = [var.app_security_group_id, aws_security_group.ssh.id]
-
-  associate_public_ip_address = true
-
-  metadata_options {
-    http_endpoint               = "enabled"
-    http_tokens                 = "required"
-    http_put_response_hop_limit = 1
-  }
-
-  # The image inherits the encryption, and the fleet's volumes inherit it from the image.
-  root_block_device {
-    volume_type = "gp3"
-    volume_size = local.root_volume_size
-    encrypted   = true
-    tags        = { Name = "${var.name}-template" }
-  }
-
-  tags = {
-    Name = "${var.name}-template"
-    Role = "template"
-  }
-
-  lifecycle {
-    ignore_changes = [ami, associate_public_ip_address] # as above
   }
 }

@@ -1,16 +1,16 @@
 output "migration_instance_id" {
   description = "Id of the instance that changes the database's schema."
-  value       = aws_instance.migration.id
+  value       = aws_instance.builder["migration"].id
 }
 
 output "template_instance_id" {
   description = "Id of the instance that becomes the fleet's image."
-  value       = aws_instance.template.id
+  value       = aws_instance.builder["template"].id
 }
 
 output "base_ami_id" {
   description = "Id of the base image that the template instance was really launched from, which is not always the newest."
-  value       = aws_instance.template.ami
+  value       = aws_instance.builder["template"].ami
 }
 
 output "key_name" {

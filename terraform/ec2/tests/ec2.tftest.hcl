@@ -28,28 +28,28 @@ run "defaults" {
   }
 
   assert {
-    condition     = alltrue([for instance in [aws_instance.migration, aws_instance.template] : instance.metadata_options[0].http_tokens == "required"])
+    condition     = alltrue([for instance in values(aws_instance.builder) : instance.metadata_options[0].http_tokens == "required"])
     error_message = "IMDSv2 is required."
   }
 
   assert {
-    condition     = alltrue([for instance in [aws_instance.migration, aws_instance.template] : instance.root_block_device[0].encrypted && instance.root_block_device[0].volume_type == "gp3"])
+    condition     = alltrue([for instance in values(aws_instance.builder) : instance.root_block_device[0].encrypted && instance.root_block_device[0].volume_type == "gp3"])
     error_message = "Volumes are encrypted gp3."
   }
 
   assert {
-    condition     = alltrue([for instance in [aws_instance.migration, aws_instance.template] : instance.vpc_security_group_ids == toset(["sg-0123", aws_security_group.ssh.id])])
+    condition     = alltrue([for instance in values(aws_instance.builder) : instance.vpc_security_group_ids == toset(["sg-0123", aws_security_group.ssh.id])])
     error_message = "Hosts wear the application's group and the one for SSH."
   }
 
   assert {
-    condition     = alltrue([for instance in [aws_instance.migration, aws_instance.template] : instance.subnet_id == "subnet-0a" && instance.associate_public_ip_address])
+    condition     = alltrue([for instance in values(aws_instance.builder) : instance.subnet_id == "subnet-0a" && instance.associate_public_ip_address])
     error_message = "Hosts are in a public subnet with a public address."
   }
 
   # The inventory makes groups of this tag.
   assert {
-    condition     = aws_instance.migration.tags["Role"] == "migration" && aws_instance.template.tags["Role"] == "template"
+    condition     = aws_instance.builder["migration"].tags["Role"] == "migration" && aws_instance.builder["template"].tags["Role"] == "template"
     error_message = "Hosts say which role they have."
   }
 
@@ -75,7 +75,7 @@ run "newer_base_image_replaces_no_host" {
   }
 
   assert {
-    condition     = aws_instance.template.ami == "ami-0123456789abcdef0" && output.base_ami_id == "ami-0123456789abcdef0"
+    condition     = aws_instance.builder["template"].ami == "ami-0123456789abcdef0" && output.base_ami_id == "ami-0123456789abcdef0"
     error_message = "The host stays, and the output says what it really is made of."
   }
 }
