@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -78,16 +80,38 @@ class Project:
 
     def playbook(self, name: str, **variables: Any) -> Run:
         """Run ansible-playbook to its end, whatever the end is."""
+        return self._run(name, variables)
+
+    def interrupted_playbook(self, name: str, text: str, delay: float, **variables: Any) -> Run:
+        """Run ansible-playbook and press Ctrl-C, `delay` seconds after a line of its output has `text` in it.
+
+        AssertionError when no line has it.
+        """
+        run = self._run(name, variables, text, delay)
+        assert text in run.output, f"{text!r} is not in:\n{run.output[-3000:]}"
+        return run
+
+    def _run(self, name: str, variables: dict[str, Any], interrupt_at: str | None = None, delay: float = 0) -> Run:
         variables = {"localcloud_port": self.port, "vpc_cidr": self.cidr, **variables}
         extra = [part for key, value in variables.items() for part in ("-e", f"{key}={value}")]
-        done = subprocess.run(
+        lines = []
+        with subprocess.Popen(
             [self.root / ".venv/bin/ansible-playbook", name, *extra],
-            cwd=self.root, env=self.environment, text=True, check=False,
+            cwd=self.root, env=self.environment, text=True, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        ) as process:  # fmt: skip
+            assert process.stdout
+            for line in process.stdout:
+                lines.append(line)
+                if interrupt_at is not None and interrupt_at in line:
+                    interrupt_at = None
+                    time.sleep(delay)
+                    # A terminal sends Ctrl-C to all processes that it runs in the foreground.
+                    os.killpg(process.pid, signal.SIGINT)
+        output = "".join(lines)
         with (self.root / "runs.log").open("a") as log:
-            log.write(f"$ ansible-playbook {name} {' '.join(extra)}\n{done.stdout}\n")
-        return Run(done.returncode, done.stdout)
+            log.write(f"$ ansible-playbook {name} {' '.join(extra)}\n{output}\n")
+        return Run(process.returncode, output)
 
     def client(self, service: str) -> Any:
         """A boto3 client of the stack's local cloud."""

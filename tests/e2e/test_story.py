@@ -1,67 +1,20 @@
 """The whole story on the local cloud: from nothing to a served application, through its changes, to nothing again.
 
-The tests build on each other, in this order; the first that fails ends the story.
+The tests build on each other, in this order.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from project_copy import Project, Run
+from project_copy import Project
+from stack import Visitor, assert_nothing_is_left, docker, edit, fleet, healthy_targets, succeeded, wait_until
 
+pytestmark = pytest.mark.story
 ENDPOINTS = ("date_time_only", "date_time", "latest_date_time")
-FLEET = [{"Name": "tag:Role", "Values": ["fleet"]}, {"Name": "instance-state-name", "Values": ["running"]}]
-broken: list[str] = []
-
-
-@pytest.fixture(autouse=True)
-def _story(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Skip the rest of a story whose earlier part failed."""
-    if broken:
-        pytest.skip(f"{broken[0]} failed before")
-    failed = request.session.testsfailed
-    yield
-    if request.session.testsfailed > failed:
-        broken.append(request.node.name)
-
-
-def wait_until(look: Callable[[], Any], timeout: float, what: str) -> Any:
-    """Return what `look` returns once that is true; AssertionError after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
-        time.sleep(0.5)
-    return found
-
-
-def succeeded(run: Run) -> Run:
-    assert run.returncode == 0, run.output[-6000:]
-    return run
-
-
-def docker(*arguments: str) -> str:
-    return subprocess.run(["docker", *arguments], check=True, text=True, capture_output=True).stdout
-
-
-def fleet(project: Project) -> list[str]:
-    """Ids of the fleet's running instances."""
-    reservations = project.client("ec2").describe_instances(Filters=FLEET)["Reservations"]
-    return [instance["InstanceId"] for reservation in reservations for instance in reservation["Instances"]]
-
-
-def healthy_targets(project: Project) -> set[str]:
-    elbv2 = project.client("elbv2")
-    group = elbv2.describe_target_groups()["TargetGroups"][0]["TargetGroupArn"]
-    descriptions = elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
-    return {target["Target"]["Id"] for target in descriptions if target["TargetHealth"]["State"] == "healthy"}
 
 
 def passwords(project: Project) -> list[str]:
@@ -69,12 +22,6 @@ def passwords(project: Project) -> list[str]:
     names = [parameter["Name"] for parameter in ssm.describe_parameters()["Parameters"]]
     parameters = ssm.get_parameters(Names=names, WithDecryption=True)["Parameters"]
     return [parameter["Value"] for parameter in parameters if parameter["Type"] == "SecureString"]
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text, f"{path} has no {old!r}"
-    path.write_text(text.replace(old, new, 1))
 
 
 def add_column(application: Path) -> None:
@@ -179,42 +126,8 @@ def test_run_after_the_migration_changes_nothing(project: Project) -> None:
 
 def test_teardown_leaves_nothing(project: Project) -> None:
     succeeded(project.playbook("teardown.yml"))
-    label = f"label=localcloud.port={project.port}"
-    assert docker("ps", "--all", "--quiet", "--filter", label) == ""
-    assert docker("network", "ls", "--quiet", "--filter", label) == ""
-    assert docker("images", "--quiet", f"localcloud-{project.port}/ami") == ""
-    assert f"localcloud-{project.port}" not in Path("/etc/hosts").read_text()
-    assert not (project.root / ".localcloud").exists()
-    assert not (project.root / ".deploy/local").exists()
-    assert not list(project.root.glob("inventory/*/*.aws_ec2.yml"))
+    assert_nothing_is_left(project)
 
 
 def test_second_teardown_has_nothing_to_do(project: Project) -> None:
     assert succeeded(project.playbook("teardown.yml")).changed == 0
-
-
-class Visitor:
-    """Somebody who reads through the load balancer five times a second, and remembers what failed."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._visit)
-        self.answered = 0
-        self.failures: list[Any] = []
-
-    def __enter__(self) -> Visitor:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _visit(self) -> None:
-        while not self._stop.wait(0.2):
-            answer = self._project.get("/latest_date_time")
-            if answer.status == 200:
-                self.answered += 1
-            else:
-                self.failures.append(answer)
