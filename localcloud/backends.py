@@ -6,6 +6,7 @@ controller reads and changes them too. One lock around each request and each loo
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,17 @@ from typing import Any
 import moto.backends
 
 API_LOCK = threading.RLock()
+
+
+@contextlib.contextmanager
+def without_lock() -> Iterator[None]:
+    """Within a request: let the others go on while this one waits for a machine. What it holds may change meanwhile."""
+    API_LOCK.release()
+    try:
+        yield
+    finally:
+        API_LOCK.acquire()
+
 
 # The services whose state is kept over a restart. One pickle holds them all, so references between them survive.
 SERVICES = (

@@ -52,6 +52,16 @@ class Settings:
     def log_file(self) -> Path:
         return self.home / "log"
 
+    @property
+    def metadata_directory(self) -> Path:
+        """Where the instance metadata service's socket and key are."""
+        return self.home / "metadata"
+
+    @property
+    def console_directory(self) -> Path:
+        """Where the console output of terminated instances is kept for a while."""
+        return self.home / "consoles"
+
     def resource_name(self, resource_id: str) -> str:
         """Name of the container or network that stands for an AWS resource."""
         return f"localcloud-{self.port}-{resource_id}"

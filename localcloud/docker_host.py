@@ -26,6 +26,8 @@ SYSTEM_CONTAINER: dict[str, Any] = {
     "cgroupns": "host",
     "binds": ["/sys/fs/cgroup:/sys/fs/cgroup:rw"],
     "tmpfs": {"/run": "", "/run/lock": "", "/tmp": ""},
+    # Its console's output is kept by Docker.
+    "log_config": {"type": "json-file", "config": {"max-size": "1m", "max-file": "1"}},
 }
 
 
@@ -136,12 +138,16 @@ class DockerHost:
         command: list[str] | None = None,
         environment: Mapping[str, str] | None = None,
         files: list[File] | None = None,
+        mac_address: str | None = None,
+        link_local_ips: list[str] | None = None,
+        tty: bool = False,
         system: bool = False,
         **host_config: Any,
     ) -> str:
         """Create (not start) a container at a fixed address of a VPC's network; returns its id.
 
         `aliases` are DNS names inside the network. `system` boots systemd. `files` are there before it starts.
+        `tty` gives it a console, whose output `console` reads.
         Raises docker.errors.APIError when Docker refuses (no such image, address in use, …).
         """
         options = {**(SYSTEM_CONTAINER if system else {}), **host_config}
@@ -156,9 +162,19 @@ class DockerHost:
             command=command,
             environment=dict(environment or {}),
             labels=self.settings.labels(kind, resource_id),
-            host_config=self.api.create_host_config(**options),
+            tty=tty,
+            # Older engines take it from here, and only for the network of this name; newer ones from the endpoint.
+            mac_address=mac_address,
+            host_config=self.api.create_host_config(network_mode=network, **options),
             networking_config=self.api.create_networking_config(
-                {network: self.api.create_endpoint_config(ipv4_address=ip_address, aliases=aliases or [])}
+                {
+                    network: self.api.create_endpoint_config(
+                        ipv4_address=ip_address,
+                        aliases=aliases or [],
+                        link_local_ips=link_local_ips,
+                        mac_address=mac_address,
+                    )
+                }
             ),
         )
         container_id: str = created["Id"]
@@ -197,6 +213,12 @@ class DockerHost:
         exec_id = self.api.exec_create(container_id, command, user=user)["Id"]
         output = self.api.exec_start(exec_id)
         return self.api.exec_inspect(exec_id)["ExitCode"], output.decode(errors="replace")
+
+    def console(self, container_id: str, lines: int) -> bytes:
+        """The last lines that a container wrote to its console; nothing when it is gone."""
+        with contextlib.suppress(docker.errors.NotFound):
+            return bytes(self.api.logs(container_id, tail=lines))
+        return b""
 
     def pid(self, container_id: str) -> int:
         """Process id of the container's init on this machine, 0 when it does not run."""

@@ -30,7 +30,7 @@ def serve(settings: Settings) -> None:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
-    from localcloud import overlay
+    from localcloud import instance_metadata, overlay
     from localcloud.controller import Controller
     from localcloud.persistence import StateStore
     from localcloud.wiring import build_reconcilers
@@ -51,6 +51,7 @@ def serve(settings: Settings) -> None:
 
     signal.signal(signal.SIGTERM, shut_down)
     signal.signal(signal.SIGINT, shut_down)
+    instance_metadata.serve(settings.metadata_directory)
     loop = threading.Thread(target=controller.run, name="controller")
     loop.start()
     LOGGER.info("serving AWS's API on %s", settings.endpoint)

@@ -10,9 +10,11 @@ from localcloud.reconcilers.autoscaling import AutoScalingGroups
 from localcloud.reconcilers.databases import Databases
 from localcloud.reconcilers.db_snapshots import DbSnapshots
 from localcloud.reconcilers.instance_refresh import InstanceRefreshes
+from localcloud.reconcilers.instance_status import InstanceStatus
 from localcloud.reconcilers.instances import Instances
 from localcloud.reconcilers.load_balancers import LoadBalancers
 from localcloud.reconcilers.machine_images import Amis
+from localcloud.reconcilers.metadata import Metadata
 from localcloud.reconcilers.metrics import Metrics
 from localcloud.reconcilers.networks import Networks
 
@@ -20,11 +22,13 @@ from localcloud.reconcilers.networks import Networks
 def build_reconcilers(docker_host: DockerHost, images: MachineImages) -> list[Reconciler]:
     return [
         Networks(docker_host),
+        Metadata(docker_host),
         Metrics(docker_host),
         Alarms(),
         InstanceRefreshes(),
         AutoScalingGroups(),
         Instances(docker_host, images),
+        InstanceStatus(),
         Amis(docker_host, images),
         DbSnapshots(docker_host),
         Databases(docker_host),

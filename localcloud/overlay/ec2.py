@@ -6,24 +6,71 @@ transitional state (`pending`, `stopping`, `shutting-down`), and the reconciler 
 
 from __future__ import annotations
 
+import base64
 import copy
 import functools
+import time
+from collections.abc import Callable
 from typing import Any
 
 from moto import settings
+from moto.core.responses import ActionResult
+from moto.core.utils import utcnow
+from moto.ec2.exceptions import EC2ClientError, OperationNotPermitted4
 from moto.ec2.models.amis import AmiBackend
-from moto.ec2.models.instances import Instance, InstanceBackend, InstanceState, Reservation, StateReason
+from moto.ec2.models.instances import (
+    Instance,
+    InstanceBackend,
+    InstanceState,
+    MetadataOptions,
+    Reservation,
+    StateReason,
+)
 from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses.amis import AmisResponse
+from moto.ec2.responses.general import General
+from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.utils import parse_user_data
 
+from localcloud.backends import without_lock
+from localcloud.overlay.interfaces import free_addresses, no_free_address
+
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+
+
+INITIALIZING, OK, IMPAIRED = "initializing", "ok", "impaired"  # of an instance's status check
+
+# Reads the end of an instance's console output. Put in place by the reconciler of the machines.
+ConsoleReader = Callable[[str], bytes]
+_console_reader: list[ConsoleReader] = []
+
+
+def read_consoles_with(reader: ConsoleReader) -> None:
+    _console_reader[:] = [reader]
+
+
+def decoded_user_data(instance: Any) -> bytes:
+    """User data as it was before it was encoded for the API."""
+    encoded = instance.user_data  # moto's own base64 type from RunInstances, a string from a launch template
+    if encoded and not isinstance(encoded, str):
+        encoded = encoded.as_bytes()
+    return base64.b64decode(encoded) if encoded else b""
+
+
+def begin_boot(instance: Any) -> None:
+    """The machine is being switched on: its status checks begin anew."""
+    instance.status_check = INITIALIZING
+    instance.booting_since = time.time()
 
 
 def set_state(instance: Instance, name: str, reason_code: str = "", reason: str = "") -> None:
     """Put an instance into a state of EC2's life cycle; `reason_code` such as `Server.InternalError`."""
     instance._state = InstanceState(name, STATE_CODES[name])
+    if name == "running":
+        instance.has_run = True  # type: ignore[attr-defined]
+    if name == "terminated":
+        instance.terminated_at = time.time()  # type: ignore[attr-defined]
     if reason_code:
         instance.state_reason = StateReason(f"{reason_code}: {reason}", reason_code)
         instance._reason = reason
@@ -34,6 +81,10 @@ def install() -> None:
     settings.ENABLE_AMI_VALIDATION = settings.ENABLE_KEYPAIR_VALIDATION = True
     settings.EC2_ENABLE_INSTANCE_TYPE_VALIDATION = True
     _install_instances()
+    _install_requests()
+    _install_status()
+    _install_metadata_options()
+    _install_console()
     _install_images()
     _install_security_groups()
     _install_launch_templates()
@@ -45,20 +96,28 @@ def _install_instances() -> None:
 
     @functools.wraps(create)
     def create_pending(self: Instance, *args: Any, **kwargs: Any) -> None:
-        create(self, *args, **kwargs)
+        try:
+            create(self, *args, **kwargs)
+        except Exception:
+            for address in self.__dict__.get("_private_ips", ()):
+                self.ec2_backend.get_subnet(self.subnet_id).del_subnet_ip(address)
+            raise
         if not self.security_groups and self.nics:
             # Given with the network interface, which is where Terraform puts them for a public address.
             self.security_groups = list(self.nics[0].group_set)
         if self.nics:
             self.nics[0].delete_on_termination = True
         set_state(self, "pending")
+        begin_boot(self)
+        self.has_run = False  # type: ignore[attr-defined]
         self.reboots_requested = 0  # type: ignore[attr-defined]
 
     @functools.wraps(start)
     def start_pending(self: Instance) -> InstanceState:
-        if self.state == "running":
+        if self.state in ("running", "pending"):
             return copy.copy(self._state)
         previous = start(self)
+        self.launch_time = utcnow()
         set_state(self, "pending")
         return previous
 
@@ -85,23 +144,216 @@ def _install_instances() -> None:
         self._state = state
         self.reboots_requested += 1  # type: ignore[attr-defined]
 
-    run_instances = InstanceBackend.run_instances
+    def keep_address(self: Instance) -> None:
+        """moto gives an instance's address back when the object is dropped, which may be after another got it."""
 
-    @functools.wraps(run_instances)
-    def run_instances_once(self: InstanceBackend, *args: Any, **kwargs: Any) -> Reservation:
-        """A request that is repeated with its client token launches nothing twice."""
-        token = kwargs.get("client_token")
-        for reservation in self.reservations.values() if token not in (None, "ABCDE") else ():  # moto's word for none
-            if any(instance.client_token == token for instance in reservation.instances):
-                return reservation
-        return run_instances(self, *args, **kwargs)
-
-    InstanceBackend.run_instances = run_instances_once  # type: ignore[method-assign]
+    Instance.__del__ = keep_address  # type: ignore[method-assign]
     Instance.__init__ = create_pending  # type: ignore[method-assign]
     Instance.start = start_pending  # type: ignore[method-assign]
     Instance.stop = stop_stopping  # type: ignore[method-assign]
     Instance.terminate = terminate_shutting_down  # type: ignore[method-assign]
     Instance.reboot = reboot_for_real  # type: ignore[method-assign]
+
+
+def _install_requests() -> None:
+    run_instances, respond = InstanceBackend.run_instances, InstanceResponse.run_instances
+    start, stop = InstanceBackend.start_instances, InstanceBackend.stop_instances
+    reboot, terminate = InstanceBackend.reboot_instances, InstanceBackend.terminate_instances
+
+    @functools.wraps(run_instances)
+    def run_instances_whole(self: InstanceBackend, image_id: str, count: int, *args: Any, **kwargs: Any) -> Reservation:
+        """All of a request's instances or none; a request that is repeated with its client token launches nothing."""
+        token = kwargs.get("client_token")
+        for reservation in self.reservations.values() if token not in (None, "ABCDE") else ():  # moto's word for none
+            if any(instance.client_token == token for instance in reservation.instances):
+                return reservation
+        template = _template_data(self, kwargs)
+        kwargs["metadata_options"] = {**template.get("MetadataOptions", {}), **(kwargs.get("metadata_options") or {})}
+        subnet = _launch_subnet(self, kwargs, template)
+        if subnet is not None and free_addresses(subnet) < count:
+            raise no_free_address(subnet)
+        known = set(self.reservations)
+        try:
+            return run_instances(self, image_id, count, *args, **kwargs)
+        except Exception:
+            for reservation_id in set(self.reservations) - known:
+                for instance in self.reservations.pop(reservation_id).instances:
+                    instance.terminate()
+            raise
+
+    @functools.wraps(respond)
+    def respond_to_run(self: InstanceResponse) -> Any:
+        least, most = self._get_int_param("MinCount", 1), self._get_int_param("MaxCount", 1)
+        if not 1 <= least <= most:
+            raise EC2ClientError(
+                "InvalidParameterValue", f"Invalid value '{most}' for maxCount. Must be at least minCount ({least})."
+            )
+        backend = self.ec2_backend
+        launch = {
+            "subnet_id": self._get_param("SubnetId"),
+            "nics": self._get_param("NetworkInterfaces", []),
+            "launch_template": self._get_param("LaunchTemplate", {}),
+            "placement": self._get_param("Placement.AvailabilityZone"),
+        }
+        template = _template_data(backend, launch)
+        subnet = _launch_subnet(backend, launch, template)
+        count = most if subnet is None else max(least, min(most, free_addresses(subnet)))
+        get = self._get_param
+        # moto launches as many as MinCount says; AWS as many as there is room for, up to MaxCount.
+        self._get_param = lambda name, *rest, **named: (  # type: ignore[method-assign]
+            str(count) if name == "MinCount" else get(name, *rest, **named)
+        )
+        known = set(backend.reservations)
+        result = respond(self)
+        protected = get("DisableApiTermination", template.get("DisableApiTermination", False))
+        profile = {} if get("IamInstanceProfile") else template.get("IamInstanceProfile") or {}
+        for reservation_id in set(backend.reservations) - known:
+            for number, instance in enumerate(backend.reservations[reservation_id].instances):
+                instance.disable_api_termination = _is_true(protected)
+                # moto gives the profile to the first instance only.
+                of_request = get("IamInstanceProfile") if number else profile
+                if of_request:
+                    backend.associate_iam_instance_profile(
+                        instance_id=instance.id,
+                        iam_instance_profile_name=of_request.get("Name"),
+                        iam_instance_profile_arn=of_request.get("Arn"),
+                    )
+        return result
+
+    @functools.wraps(start)
+    def start_instances(self: Any, instance_ids: list[str]) -> Any:
+        for instance in self.get_multi_instances_by_id(instance_ids):
+            if instance.state in ("stopping", "shutting-down", "terminated"):
+                raise _incorrect_state(f"The instance '{instance.id}' is not in a state from which it can be started.")
+        return start(self, instance_ids)
+
+    @functools.wraps(stop)
+    def stop_instances(self: Any, instance_ids: list[str]) -> Any:
+        for instance in self.get_multi_instances_by_id(instance_ids):
+            if instance.state == "pending":
+                raise _incorrect_state(
+                    f"Instance '{instance.id}' cannot be stopped as it has never reached the 'running' state."
+                )
+            if instance.state in ("shutting-down", "terminated"):
+                raise _incorrect_state(f"This instance '{instance.id}' is not in a state from which it can be stopped.")
+            if _is_true(instance.disable_api_stop):
+                raise EC2ClientError(
+                    "OperationNotPermitted",
+                    f"The instance '{instance.id}' may not be stopped. Modify its 'disableApiStop' instance attribute "
+                    "and try again.",
+                )
+        return stop(self, instance_ids)
+
+    @functools.wraps(reboot)
+    def reboot_instances(self: Any, instance_ids: list[str]) -> Any:
+        for instance in self.get_multi_instances_by_id(instance_ids):
+            if instance.state not in ("running", "pending"):
+                raise _incorrect_state(
+                    f"This instance '{instance.id}' is not in a state from which it can be rebooted."
+                )
+        return reboot(self, instance_ids)
+
+    @functools.wraps(terminate)
+    def terminate_instances(self: Any, instance_ids: list[str]) -> Any:
+        """Of several instances none is terminated when one may not be."""
+        for instance in self.get_multi_instances_by_id(instance_ids):
+            if _is_true(instance.disable_api_termination):
+                raise OperationNotPermitted4(instance.id)
+        return terminate(self, instance_ids)
+
+    InstanceBackend.run_instances = run_instances_whole  # type: ignore[method-assign]
+    InstanceResponse.run_instances = respond_to_run  # type: ignore[method-assign]
+    InstanceBackend.start_instances = start_instances  # type: ignore[method-assign]
+    InstanceBackend.stop_instances = stop_instances  # type: ignore[method-assign]
+    InstanceBackend.reboot_instances = reboot_instances  # type: ignore[method-assign]
+    InstanceBackend.terminate_instances = terminate_instances  # type: ignore[method-assign]
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
+def _incorrect_state(message: str) -> EC2ClientError:
+    return EC2ClientError("IncorrectInstanceState", message)
+
+
+def _template_data(backend: Any, launch: dict[str, Any]) -> dict[str, Any]:
+    """What the launch template of a request to run instances says; nothing without one."""
+    specification = launch.get("launch_template")
+    if not specification:
+        return {}
+    data: dict[str, Any] = backend._get_template_from_args(specification).data
+    return data
+
+
+def _launch_subnet(backend: Any, launch: dict[str, Any], template: dict[str, Any]) -> Any | None:
+    """The subnet that a request's instances go to; None for the address of a network interface that exists.
+
+    Without a subnet in the request it is the template's, or the zone's default one; either is written into `launch`.
+    """
+    if not launch.get("nics") and not launch.get("subnet_id"):
+        launch["nics"] = copy.deepcopy(template.get("NetworkInterfaces") or [])
+    interfaces = launch.get("nics") or []
+    primary: dict[str, Any] = next((nic for nic in interfaces if int(nic.get("DeviceIndex", 0)) == 0), {})
+    if primary.get("NetworkInterfaceId"):
+        return None
+    subnet_id = launch.get("subnet_id") or primary.get("SubnetId")
+    if subnet_id:
+        return backend.get_subnet(subnet_id)
+    default = backend.get_default_subnets()
+    zone = launch.get("placement") or (min(default) if default else None)
+    if zone in default and not interfaces:
+        launch["subnet_id"] = default[zone].id
+        return default[zone]
+    return None
+
+
+def _install_status() -> None:
+    def instance_status(self: Instance) -> dict[str, Any]:
+        """Whether the machine has booted and answers on its network, as the reconciler of the status found it."""
+        if self.state != "running":
+            return {"Status": "not-applicable"}
+        status = self.__dict__.get("status_check", INITIALIZING)
+        detail = {"Name": "reachability", "Status": {OK: "passed", IMPAIRED: "failed"}.get(status, status)}
+        if status == IMPAIRED:
+            detail["ImpairedSince"] = self.impaired_since  # type: ignore[attr-defined]
+        return {"Details": [detail], "Status": status}
+
+    Instance.instance_status = property(instance_status)  # type: ignore[assignment,method-assign]
+
+
+def _install_metadata_options() -> None:
+    def modify_instance_metadata_options(
+        self: Any,
+        instance_id: str,
+        http_tokens: str | None = None,
+        hop_limit: int | None = None,
+        http_endpoint: str | None = None,
+        dry_run: bool | None = False,  # noqa: ARG001 (of moto's signature)
+        http_protocol: str | None = None,
+        metadata_tags: str | None = None,
+    ) -> MetadataOptions:
+        """What a request leaves out stays as it is; moto resets it."""
+        options: MetadataOptions = self.get_instance(instance_id).metadata_options
+        options.http_tokens = http_tokens or options.http_tokens
+        options.http_put_response_hop_limit = hop_limit or options.http_put_response_hop_limit
+        options.http_endpoint = http_endpoint or options.http_endpoint
+        options.http_protocol_ipv6 = http_protocol or options.http_protocol_ipv6
+        options.instance_metadata_tags = metadata_tags or options.instance_metadata_tags
+        return options
+
+    InstanceBackend.modify_instance_metadata_options = modify_instance_metadata_options  # type: ignore[method-assign]
+
+
+def _install_console() -> None:
+    def get_console_output(self: General) -> ActionResult:
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        with without_lock():
+            output = _console_reader[0](instance.id) if _console_reader else b""
+        result = {"InstanceId": instance.id, "Timestamp": utcnow(), "Output": base64.b64encode(output).decode()}
+        return ActionResult(result)
+
+    General.get_console_output = get_console_output  # type: ignore[method-assign]
 
 
 def _install_images() -> None:

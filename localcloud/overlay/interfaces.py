@@ -7,11 +7,13 @@ that is still shutting down.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import itertools
 from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.subnets import Subnet
 
 RESERVED_ADDRESSES = 4  # the network's own, the router's, and two more at the start of each subnet, as on AWS
@@ -30,13 +32,36 @@ def next_address(subnet: Any) -> str:
         if str(address) not in subnet._subnet_ips and address not in subnet._reserved_ips:
             subnet.next_address = number + 1
             return str(address)
-    raise EC2ClientError(
-        "InsufficientFreeAddressesInSubnet", f"There are not enough free addresses in subnet '{subnet.id}'."
+    raise no_free_address(subnet)
+
+
+def no_free_address(subnet: Any) -> EC2ClientError:
+    return EC2ClientError(
+        "InsufficientFreeAddressesInSubnet",
+        f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the requested number of instances.",
     )
 
 
+def free_addresses(subnet: Any) -> int:
+    """How many addresses of a subnet can be given out. AWS keeps five: four at the start and the last one."""
+    usable = int(subnet.cidr.num_addresses) - RESERVED_ADDRESSES - 1
+    return usable - len(subnet._subnet_ips) - len(subnet._reserved_ips)
+
+
+def metadata_address(vpc_cidr: str) -> str:
+    """The address of a VPC that AWS reserves "for future use"; here the metadata service's container has it."""
+    return str(ipaddress.ip_network(vpc_cidr).network_address + 3)
+
+
+def mac_address(address: str) -> str:
+    """A network interface's MAC address. It follows from the IP address, as Docker's own do: when an address is given
+    again, what its neighbours remember is still right."""
+    return "02:42:" + ":".join(f"{byte:02x}" for byte in ipaddress.ip_address(address).packed)
+
+
 def install() -> None:
-    """Change moto's subnets."""
+    """Change moto's subnets and network interfaces."""
+    create = NetworkInterface.__init__
 
     def get_available_subnet_ip(self: Subnet, instance: Any) -> str:
         address = next_address(self)
@@ -44,7 +69,30 @@ def install() -> None:
         self._subnet_ips[address] = instance
         return address
 
+    def request_ip(self: Subnet, ip: str, instance: Any) -> None:
+        """Take an address that the client chose; moto answers with an internal error when it can't be had."""
+        address = ipaddress.ip_address(ip)
+        place = int(address) - int(self.cidr.network_address)
+        if address not in self.cidr:
+            raise EC2ClientError(
+                "InvalidParameterValue", f"Address {ip} does not fall within the subnet's address range"
+            )
+        if not RESERVED_ADDRESSES <= place < self.cidr.num_addresses - 1:
+            raise EC2ClientError("InvalidParameterValue", f"Address {ip} is in subnet's reserved address range")
+        if ip in self._subnet_ips:
+            raise EC2ClientError("InvalidIPAddress.InUse", f"Address {ip} is in use.")
+        self._unused_ips.discard(ip)
+        self._subnet_ips[ip] = instance
+
+    @functools.wraps(create)
+    def create_with_mac(self: NetworkInterface, *args: Any, **kwargs: Any) -> None:
+        create(self, *args, **kwargs)
+        if self.private_ip_address:
+            self.mac_address = mac_address(self.private_ip_address)
+
     Subnet.get_available_subnet_ip = get_available_subnet_ip  # type: ignore[method-assign]
+    Subnet.request_ip = request_ip  # type: ignore[method-assign]
+    NetworkInterface.__init__ = create_with_mac  # type: ignore[method-assign]
 
 
 def create_interface(subnet: Any, description: str, group_ids: list[str]) -> Any:

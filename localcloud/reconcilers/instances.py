@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 import logging
+import time
 from typing import Any
 
 import docker.errors
@@ -15,13 +15,22 @@ from localcloud.backends import API_LOCK
 from localcloud.controller import Action, Observed
 from localcloud.docker_host import Container, DockerHost, File
 from localcloud.machine_images import MachineImages
-from localcloud.overlay.ec2 import set_state
+from localcloud.overlay import ec2
+from localcloud.overlay.ec2 import decoded_user_data, set_state
+from localcloud.overlay.interfaces import mac_address
 from localcloud.reconcilers.networks import reaches_internet
 
 LOGGER = logging.getLogger(__name__)
 KIND = "instance"
 SEED = "/var/lib/cloud/seed/nocloud"
 STOP_TIMEOUT = 20  # seconds a machine gets to shut down before it is switched off
+START_ATTEMPTS = 5  # for what may pass, such as an address whose last machine is still being removed
+KEEP_TERMINATED = 3600  # seconds that a terminated instance can be described, as on AWS
+CONSOLE_SIZE = 64 * 1024  # bytes of console output that the API gives
+CONSOLE_LINES = 2000  # more than enough to fill them
+# What Docker says when trying again can't help: a full disk, no init in the image, one that can't be run.
+HOPELESS = ("no space left on device", "executable file not found", "no such file or directory", "exec format error",
+            "permission denied")  # fmt: skip
 
 
 class Instances:
@@ -30,12 +39,16 @@ class Instances:
     def __init__(self, docker_host: DockerHost, images: MachineImages) -> None:
         self._docker = docker_host
         self._images = images
+        self._consoles = docker_host.settings.console_directory
+        self._failed_starts: dict[str, int] = {}
+        ec2.read_consoles_with(self.console)
 
     def reconcile(self, observed: Observed) -> list[Action]:
         actions = []
         containers = observed.of_kind(KIND)
         known = set()
         for backend in backends.each("ec2"):
+            self._forget_terminated(backend)
             for instance in backend.all_instances():
                 known.add(instance.id)
                 if instance.id not in observed.busy:
@@ -48,6 +61,17 @@ class Instances:
             if instance_id not in known
         ]
         return actions
+
+    def _forget_terminated(self, backend: Any) -> None:
+        """Drop what was terminated an hour ago, so that the state and each pass stay as small as what is there."""
+        end = time.time() - KEEP_TERMINATED
+        for reservation in list(backend.reservations.values()):
+            for instance in list(reservation.instances):
+                if instance.state == "terminated" and instance.terminated_at < end:
+                    reservation.instances.remove(instance)
+                    (self._consoles / instance.id).unlink(missing_ok=True)
+            if not reservation.instances:
+                del backend.reservations[reservation.id]
 
     def _reconcile_instance(self, instance: Any, container: Container | None, observed: Observed) -> Action | None:
         state = instance.state
@@ -94,28 +118,50 @@ class Instances:
     # -- actions, outside the lock --------------------------------------------------------------------------------
 
     def _start(self, instance: Any, container: Container | None) -> None:
+        try:
+            self._boot(instance, container)
+        except docker.errors.APIError as error:
+            attempts = self._failed_starts.get(instance.id, 0) + 1
+            self._failed_starts[instance.id] = attempts
+            explanation = str(error.explanation or error)
+            if attempts < START_ATTEMPTS and not any(text in explanation.lower() for text in HOPELESS):
+                raise
+            self._give_up(instance, explanation)
+        else:
+            with API_LOCK:
+                if instance.state == "pending":  # unless it was stopped or terminated meanwhile
+                    set_state(instance, "running")
+        self._failed_starts.pop(instance.id, None)
+
+    def _boot(self, instance: Any, container: Container | None) -> None:
         if container is None:
             with API_LOCK:
                 request = self._launch_request(instance)
-            try:
-                container_id = self._docker.create_container(KIND, instance.id, **request)
-            except docker.errors.ImageNotFound:
-                with API_LOCK:
-                    instance.terminate()
-                    set_state(
-                        instance, "terminated", "Server.InternalError", f"no machine image behind {instance.image_id}"
-                    )
-                LOGGER.error("%s: no machine image behind %s", instance.id, instance.image_id)
-                return
+            container_id = self._docker.create_container(KIND, instance.id, **request)
         else:
             container_id = container.container_id
             with API_LOCK:
                 seed = seed_files(instance)
             self._docker.put_files(container_id, seed)
         self._switch_on(instance, container_id)
+
+    def _give_up(self, instance: Any, explanation: str) -> None:
+        """A launch that fails ends as terminated, the start of a stopped instance as stopped: its disk stays."""
+        LOGGER.error("%s: it can't be started from %s: %s", instance.id, instance.image_id, explanation)
+        reason = ("Server.InternalError", "Internal error on launch")
+        launch = not instance.has_run
+        if launch:
+            self._keep_console(instance.id, f"{explanation}\n".encode())
+            self._docker.remove_container(self._docker.settings.resource_name(instance.id))
         with API_LOCK:
-            if instance.state == "pending":  # unless it was stopped or terminated meanwhile
-                set_state(instance, "running")
+            if instance.state != "pending":
+                return
+            if launch:
+                instance.terminate()
+                set_state(instance, "terminated", *reason)
+            else:
+                instance.stop()
+                set_state(instance, "stopped", *reason)
 
     def _launch_request(self, instance: Any) -> dict[str, Any]:
         hostname, _, domain = instance.private_dns_name.partition(".")
@@ -126,7 +172,9 @@ class Instances:
             "hostname": hostname,
             "domain": domain,
             "aliases": [instance.private_dns_name],
+            "mac_address": mac_address(instance.private_ip),
             "files": seed_files(instance),
+            "tty": True,
             "system": True,
         }
 
@@ -141,9 +189,25 @@ class Instances:
         if container:
             # Debian's AMIs give a machine time to shut down; its services may have work to finish.
             self._docker.stop(container.container_id, STOP_TIMEOUT)
+            self._keep_console(instance.id, self._read_console(container.container_id))
             self._docker.remove_container(container.container_id)
         with API_LOCK:
             set_state(instance, "terminated")
+
+    # -- console --------------------------------------------------------------------------------------------------
+
+    def console(self, instance_id: str) -> bytes:
+        """The end of what an instance wrote to its console, also of one that was terminated not long ago."""
+        output = self._read_console(self._docker.settings.resource_name(instance_id))
+        kept = self._consoles / instance_id
+        return output or (kept.read_bytes() if kept.exists() else b"")
+
+    def _read_console(self, container: str) -> bytes:
+        return self._docker.console(container, CONSOLE_LINES)[-CONSOLE_SIZE:]
+
+    def _keep_console(self, instance_id: str, output: bytes) -> None:
+        self._consoles.mkdir(mode=0o700, exist_ok=True)
+        (self._consoles / instance_id).write_bytes(output)
 
     def _reboot(self, instance: Any, container: Container) -> None:
         with API_LOCK:
@@ -154,6 +218,7 @@ class Instances:
     def _switch_on(self, instance: Any, container_id: str) -> None:
         """Start a machine. Docker gives it a way out; AWS does so only where the route table says so."""
         with API_LOCK:
+            ec2.begin_boot(instance)
             connected = reaches_internet(instance)
         self._docker.start(container_id)
         if not connected:
@@ -174,10 +239,7 @@ def seed_files(instance: Any) -> list[File]:
         "local-hostname": instance.private_dns_name,
         "public-keys": public_keys,
     }
-    encoded = instance.user_data  # moto's own base64 type from RunInstances, a string from a launch template
-    if encoded and not isinstance(encoded, str):
-        encoded = encoded.as_bytes()
-    user_data = base64.b64decode(encoded) if encoded else b"#cloud-config\n{}\n"
+    user_data = decoded_user_data(instance) or b"#cloud-config\n{}\n"
     return [
         File(f"{SEED}/meta-data", json.dumps(meta_data).encode(), mode=0o600),
         File(f"{SEED}/user-data", user_data, mode=0o600),

@@ -31,7 +31,7 @@ class Networks:
             create = functools.partial(self._docker.create_network, vpc_id, vpc.cidr_block, gateway)
             actions.append(Action(vpc_id, f"create network {vpc.cidr_block}", create))
         for vpc_id, network_id in observed.networks.items():
-            if vpc_id not in vpcs:
+            if vpc_id not in vpcs and f"metadata-{vpc_id}" not in observed.of_kind("instance-metadata"):
                 remove = functools.partial(self._docker.remove_network, network_id)
                 actions.append(Action(vpc_id, "remove network", remove))
         return actions
