@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from localcloud.persistence import StateStore
 
 LOGGER = logging.getLogger(__name__)
 PASS_INTERVAL = 1.0  # seconds between two passes when nothing happens
+MEASURED_PASSES = 60
 RETRY_DELAY = 3.0  # seconds before a failed action is tried again
 
 
@@ -71,6 +74,11 @@ class Controller:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._after_outage = True
+        self._pass_times: deque[float] = deque(maxlen=MEASURED_PASSES)  # seconds that the last passes took
+
+    def pass_times(self) -> list[float]:
+        """How long the last passes took, in seconds, oldest first."""
+        return list(self._pass_times)
 
     def wake(self) -> None:
         """Look again now: something changed."""
@@ -85,8 +93,10 @@ class Controller:
         threading.Thread(target=self._follow_docker, name="docker-events", daemon=True).start()
         while not self._stopping.is_set():
             self._wake.clear()
+            begin = time.monotonic()
             try:
                 self.run_pass()
+                self._pass_times.append(time.monotonic() - begin)
             except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
                 LOGGER.error("Docker does not answer: %s", error)
                 self._after_outage = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from localcloud.machine_images import MachineImages
 
 LOGGER = logging.getLogger(__name__)
 READY_PATH = "/localcloud/ready"
+PASS_TIMES_PATH = "/localcloud/pass-times"  # JSON: seconds that each of the controller's last passes took
 
 StartResponse = Callable[..., Any]
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -42,7 +44,8 @@ def serve(settings: Settings) -> None:
     images.offer_base_ami()
     docker_host = DockerHost(settings)
     controller = Controller(docker_host, store, build_reconcilers(docker_host, images))
-    application = _one_at_a_time(DomainDispatcherApplication(create_backend_app), controller.wake, store.save)
+    api = DomainDispatcherApplication(create_backend_app)
+    application = _one_at_a_time(api, controller.wake, store.save, controller.pass_times)
     server = make_server("127.0.0.1", settings.port, application, threaded=True, request_handler=MotoRequestHandler)
 
     def shut_down(_signal: int, _frame: FrameType | None) -> None:
@@ -60,7 +63,12 @@ def serve(settings: Settings) -> None:
     store.save()
 
 
-def _one_at_a_time(application: Application, changed: Callable[[], None], save: Callable[[], bool]) -> Application:
+def _one_at_a_time(
+    application: Application,
+    changed: Callable[[], None],
+    save: Callable[[], bool],
+    pass_times: Callable[[], list[float]],
+) -> Application:
     """moto's application behind the API lock; the controller is woken, and the state saved, after each change."""
     from localcloud.backends import API_LOCK
 
@@ -68,6 +76,9 @@ def _one_at_a_time(application: Application, changed: Callable[[], None], save: 
         if environ.get("PATH_INFO") == READY_PATH:
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [b"ready\n"]
+        if environ.get("PATH_INFO") == PASS_TIMES_PATH:
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(pass_times()).encode()]
         with API_LOCK:
             body = list(application(environ, start_response))
         if environ.get("REQUEST_METHOD") != "GET":

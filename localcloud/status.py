@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import statistics
+import urllib.request
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -33,9 +36,17 @@ def show(settings: Settings, region: str = "us-east-1") -> str:
         ("Databases", ("id", "state", "engine", "endpoint"), lambda: _databases(client("rds"))),
         ("Alarms", ("name", "state", "reason"), lambda: _alarms(client("cloudwatch"))),
     ]
-    parts = [f"The local cloud at {settings.endpoint}, {region}"]
+    parts = [f"The local cloud at {settings.endpoint}, {region}{_pass_time(settings)}"]
     parts += [_table(title, header, list(rows())) for title, header, rows in tables]
     return "\n\n".join(parts)
+
+
+def _pass_time(settings: Settings) -> str:
+    with urllib.request.urlopen(f"{settings.endpoint}/localcloud/pass-times", timeout=10) as answer:
+        times = json.load(answer)
+    if not times:
+        return ""
+    return f"; the controller's passes take {1000 * statistics.median(times):.0f} ms (at most {1000 * max(times):.0f})"
 
 
 def _table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

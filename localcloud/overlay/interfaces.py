@@ -13,7 +13,7 @@ import itertools
 from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
 from moto.ec2.models.subnets import Subnet
 
 RESERVED_ADDRESSES = 4  # the network's own, the router's, and two more at the start of each subnet, as on AWS
@@ -61,7 +61,7 @@ def mac_address(address: str) -> str:
 
 def install() -> None:
     """Change moto's subnets and network interfaces."""
-    create = NetworkInterface.__init__
+    create, delete = NetworkInterface.__init__, NetworkInterfaceBackend.delete_network_interface
 
     def get_available_subnet_ip(self: Subnet, instance: Any) -> str:
         address = next_address(self)
@@ -85,14 +85,30 @@ def install() -> None:
         self._subnet_ips[ip] = instance
 
     @functools.wraps(create)
-    def create_with_mac(self: NetworkInterface, *args: Any, **kwargs: Any) -> None:
-        create(self, *args, **kwargs)
+    def create_in_subnet(
+        self: NetworkInterface, ec2_backend: Any, subnet: Any, private_ip_address: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """moto gives an interface that is made by itself any address, and does not see that it is taken."""
+        subnet = ec2_backend.get_subnet(subnet) if isinstance(subnet, str) else subnet
+        addresses = kwargs.get("private_ip_addresses") or (args[0] if args else None)
+        if not private_ip_address and not addresses:
+            private_ip_address = subnet.get_available_subnet_ip(self)
+        create(self, ec2_backend, subnet, private_ip_address, *args, **kwargs)
         if self.private_ip_address:
+            subnet._subnet_ips.setdefault(self.private_ip_address, self)
             self.mac_address = mac_address(self.private_ip_address)
+
+    @functools.wraps(delete)
+    def delete_network_interface(self: NetworkInterfaceBackend, eni_id: str) -> None:
+        interface = self.enis.get(eni_id)
+        delete(self, eni_id)
+        if interface is not None:
+            interface.subnet.del_subnet_ip(interface.private_ip_address)
 
     Subnet.get_available_subnet_ip = get_available_subnet_ip  # type: ignore[method-assign]
     Subnet.request_ip = request_ip  # type: ignore[method-assign]
-    NetworkInterface.__init__ = create_with_mac  # type: ignore[method-assign]
+    NetworkInterface.__init__ = create_in_subnet  # type: ignore[method-assign]
+    NetworkInterfaceBackend.delete_network_interface = delete_network_interface  # type: ignore[method-assign]
 
 
 def create_interface(subnet: Any, description: str, group_ids: list[str]) -> Any:

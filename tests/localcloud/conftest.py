@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from running_cloud import Cloud
+from ssh_login import Login
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +32,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         if (cloud.home / "log").exists():
             shutil.copy(cloud.home / "log", directory / "log")
         cloud.down()
+
+
+@pytest.fixture(scope="session")
+def login(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Login:
+    """SSH into instances that were launched with the key pair `tests`."""
+    return Login(cloud, tmp_path_factory.mktemp("ssh"))

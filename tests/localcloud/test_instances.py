@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from running_cloud import Cloud, docker, wait_until
-
-
-class Login:
-    """SSH into instances with a key pair of the tests."""
-
-    def __init__(self, cloud: Cloud, directory: Path) -> None:
-        self.key = directory / "key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
-        public = self.key.with_suffix(".pub").read_bytes()
-        cloud.client("ec2").import_key_pair(KeyName="tests", PublicKeyMaterial=public)
-
-    def run(self, address: str, command: str) -> str | None:
-        """Output of a command on an instance; None while SSH does not answer. Other failures raise."""
-        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=3"]
-        arguments = [argument for option in options for argument in ("-o", option)]
-        done = subprocess.run(
-            ["ssh", "-i", str(self.key), *arguments, f"admin@{address}", command], text=True, capture_output=True
-        )
-        if done.returncode == 255:
-            return None
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def wait(self, address: str, command: str) -> str:
-        """The same, once SSH answers and the command prints something."""
-        output = wait_until(lambda: self.run(address, command), what=f"{address} answers")
-        assert output
-        return output
-
-
-@pytest.fixture(scope="module")
-def login(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Login:
-    return Login(cloud, tmp_path_factory.mktemp("ssh"))
+from ssh_login import Login
 
 
 @pytest.fixture
