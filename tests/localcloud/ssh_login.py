@@ -11,7 +11,7 @@ from pathlib import Path
 from running_cloud import Cloud, wait_until
 
 KEY_NAME = "tests"
-OPTIONS = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=3"]
+OPTIONS = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=10"]
 
 
 class Login:
@@ -36,10 +36,13 @@ class Login:
         return done.stdout.strip()
 
     def wait(self, address: str, command: str) -> str:
-        """The same, once SSH answers and the command prints something."""
-        output = wait_until(lambda: self.run(address, command), what=f"{address} answers")
-        assert output
-        return output
+        """The same, once SSH answers."""
+
+        def answer() -> tuple[str] | None:
+            output = self.run(address, command)
+            return None if output is None else (output,)
+
+        return wait_until(answer, what=f"{address} answers")[0]
 
     @contextlib.contextmanager
     def tunnel(self, address: str, destination: str) -> Iterator[str]:

@@ -29,13 +29,12 @@ def test_instance_is_a_machine_with_its_key_host_name_and_user_data(
     address = instance["PrivateIpAddress"]
     assert login.wait(address, "hostname --fqdn") == instance["PrivateDnsName"]
     wait_until(lambda: login.run(address, "ls /var/tmp/user-data-ran 2>/dev/null || true"), what="user data has run")
-    assert login.run(address, "sudo id --user") == "0"
-    assert login.run(address, "systemctl is-system-running --wait") == "running"
+    assert login.wait(address, "sudo id --user") == "0"
+    assert login.wait(address, "systemctl is-system-running --wait") == "running"
 
 
 def test_instance_in_a_subnet_without_a_way_out_has_none(login: Login, instance: dict[str, Any]) -> None:
-    wait_until(lambda: login.run(instance["PrivateIpAddress"], "true") == "", what="SSH answers")
-    assert login.run(instance["PrivateIpAddress"], "ip route show default") == ""
+    assert login.wait(instance["PrivateIpAddress"], "ip route show default") == ""
 
 
 def test_stopped_instance_keeps_its_disk_and_address(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
@@ -107,7 +106,7 @@ def test_image_holds_what_was_on_the_disk(cloud: Cloud, login: Login, instance: 
     )["Instances"][0]
     assert launched["State"]["Name"] == "pending"
     assert login.wait(launched["PrivateIpAddress"], "cat /var/lib/mark") == "baked"
-    assert login.run(launched["PrivateIpAddress"], "hostname --fqdn") == launched["PrivateDnsName"]
+    assert login.wait(launched["PrivateIpAddress"], "hostname --fqdn") == launched["PrivateDnsName"]
     cloud.terminate(launched["InstanceId"])
 
     ec2.deregister_image(ImageId=image_id)

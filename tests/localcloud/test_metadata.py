@@ -92,7 +92,7 @@ def machine(cloud: Cloud, login: Login, role: str) -> Iterator[Machine]:
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
     )
     address = cloud.instance(instance_id)["PrivateIpAddress"]
-    assert "default" not in login.wait(address, "ip route show; echo .")
+    assert "default" not in login.wait(address, "ip route show")
     with login.tunnel(address, "169.254.169.254:80") as local:
         yield Machine(instance_id, cloud, Metadata(local))
     cloud.terminate(instance_id)
@@ -130,7 +130,7 @@ def test_values_are_those_of_the_api(cloud: Cloud, login: Login, machine: Machin
     }
     assert {path: get(path) for path in same} == same
     assert json.loads(get("iam/info") or "")["InstanceProfileArn"] == described["IamInstanceProfile"]["Arn"]
-    hardware = login.run(described["PrivateIpAddress"], "cat /sys/class/net/eth0/address")
+    hardware = login.wait(described["PrivateIpAddress"], "cat /sys/class/net/eth0/address")
     assert hardware == interface["MacAddress"]
     assert get("public-ipv4") is get("tags/instance/Name") is get("autoscaling/target-lifecycle-state") is None
 
