@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import boto3
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
+PATIENCE = 30  # seconds after which Ctrl-C is pressed again
 
 
 @dataclass(frozen=True)
@@ -80,38 +83,48 @@ class Project:
 
     def playbook(self, name: str, **variables: Any) -> Run:
         """Run ansible-playbook to its end, whatever the end is."""
-        return self._run(name, variables)
+        with self._running(name, variables) as (process, output):
+            process.wait()
+        return Run(process.returncode, output.read_text())
 
     def interrupted_playbook(self, name: str, text: str, delay: float, **variables: Any) -> Run:
-        """Run ansible-playbook and press Ctrl-C, `delay` seconds after a line of its output has `text` in it.
+        """Run ansible-playbook and press Ctrl-C, `delay` seconds after `text` is in its output.
 
-        AssertionError when no line has it.
+        AssertionError when the run ends before.
         """
-        run = self._run(name, variables, text, delay)
-        assert text in run.output, f"{text!r} is not in:\n{run.output[-3000:]}"
-        return run
+        with self._running(name, variables) as (process, output):
+            while text not in output.read_text():
+                assert process.poll() is None, f"{text!r} is not in:\n{output.read_text()[-3000:]}"
+                time.sleep(0.1)
+            time.sleep(delay)
+            while process.poll() is None:
+                # A terminal sends Ctrl-C to all processes that it runs in the foreground.
+                os.killpg(process.pid, signal.SIGINT)
+                # When a worker is interrupted at a bad moment, Ansible locks itself up. Users press it again.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(PATIENCE)
+        return Run(process.returncode, output.read_text())
 
-    def _run(self, name: str, variables: dict[str, Any], interrupt_at: str | None = None, delay: float = 0) -> Run:
+    @contextlib.contextmanager
+    def _running(self, name: str, variables: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+        """A started ansible-playbook and the file that it writes to. It does not outlive the `with`."""
         variables = {"localcloud_port": self.port, "vpc_cidr": self.cidr, **variables}
         extra = [part for key, value in variables.items() for part in ("-e", f"{key}={value}")]
-        lines = []
-        with subprocess.Popen(
-            [self.root / ".venv/bin/ansible-playbook", name, *extra],
-            cwd=self.root, env=self.environment, text=True, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        ) as process:  # fmt: skip
-            assert process.stdout
-            for line in process.stdout:
-                lines.append(line)
-                if interrupt_at is not None and interrupt_at in line:
-                    interrupt_at = None
-                    time.sleep(delay)
-                    # A terminal sends Ctrl-C to all processes that it runs in the foreground.
-                    os.killpg(process.pid, signal.SIGINT)
-        output = "".join(lines)
-        with (self.root / "runs.log").open("a") as log:
-            log.write(f"$ ansible-playbook {name} {' '.join(extra)}\n{output}\n")
-        return Run(process.returncode, output)
+        output = self.root / "run.log"
+        with output.open("w") as file:
+            process = subprocess.Popen(
+                [self.root / ".venv/bin/ansible-playbook", name, *extra],
+                cwd=self.root, env=self.environment, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        try:
+            yield process, output
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            with (self.root / "runs.log").open("a") as log:
+                log.write(f"$ ansible-playbook {name} {' '.join(extra)}\n{output.read_text()}\n")
 
     def client(self, service: str) -> Any:
         """A boto3 client of the stack's local cloud."""
