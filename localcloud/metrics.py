@@ -1,4 +1,4 @@
-"""What machines use of the CPU, measured from their containers' own cgroups, and the samples kept of it.
+"""What machines use of the CPU, measured from their containers' own cgroups, and the samples kept of all metrics.
 
 Samples live in memory only: they are not part of the API's saved state, which is pickled after each change and would
 otherwise be written every few seconds. After a restart the metrics begin anew, as after a gap on AWS.
@@ -6,13 +6,15 @@ otherwise be written every few seconds. After a restart the metrics begin anew, 
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from moto.cloudwatch.models import MetricAggregatedDatum, MetricDatum, MetricDatumBase
 from moto.core.utils import utcnow
@@ -22,6 +24,8 @@ SAMPLE_INTERVAL = 5.0  # seconds between two samples
 KEPT_SAMPLES = 180  # single samples: a quarter of an hour
 KEPT_MINUTES = 60  # older ones, put together by the minute
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+
+Dimensions = tuple[tuple[str, str], ...]  # of a metric, such as ((`InstanceId`, `i-…`),)
 
 # Where Docker puts a container's cgroup: version 1 with the cgroupfs and the systemd driver, version 2 likewise.
 CGROUP_PATTERNS = (
@@ -131,12 +135,40 @@ def vcpus_of(instance_type: str) -> int:
     return int(known or os.cpu_count() or 1)
 
 
-class Series:
-    """The samples of one metric with one dimension: single ones for a quarter of an hour, then by the minute."""
+def aggregate(datums: Sequence[Any], statistic: str) -> float | None:
+    """A statistic of CloudWatch over samples: Average, Sum, Minimum, Maximum, SampleCount or a percentile (`p95`)."""
+    if not datums:
+        return None
+    single = [datum.value for datum in datums if isinstance(datum, MetricDatum)]
+    sets = [datum for datum in datums if isinstance(datum, MetricAggregatedDatum)]
+    count = len(single) + sum(datum.sample_count for datum in sets)
+    total = math.fsum(single) + math.fsum(datum.sum for datum in sets)
+    if statistic == "SampleCount":
+        return float(count)
+    if statistic == "Sum":
+        return total
+    if statistic == "Minimum":
+        return float(min([*single, *(datum.min for datum in sets)]))
+    if statistic == "Maximum":
+        return float(max([*single, *(datum.max for datum in sets)]))
+    if statistic and statistic[0] == "p":
+        ordered = sorted([*single, *(datum.sum / datum.sample_count for datum in sets if datum.sample_count)])
+        rank = math.ceil(float(statistic[1:]) / 100 * len(ordered))
+        return float(ordered[max(0, rank - 1)])
+    return total / count if count else None
 
-    def __init__(self, namespace: str, name: str, dimension: tuple[str, str], unit: str) -> None:
+
+def epoch(timestamp: datetime) -> float:
+    """Seconds since the epoch; moto keeps UTC without a time zone."""
+    return (timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)).timestamp()
+
+
+class Series:
+    """The samples of one metric: single ones for a quarter of an hour, then by the minute."""
+
+    def __init__(self, namespace: str, name: str, dimensions: Dimensions, unit: str) -> None:
         self.namespace, self.name, self.unit = namespace, name, unit
-        self.dimensions = [{"Name": dimension[0], "Value": dimension[1]}]
+        self.dimensions = [{"Name": dimension, "Value": value} for dimension, value in dimensions]
         self.samples: deque[MetricDatum] = deque()
         self.minutes: deque[MetricAggregatedDatum] = deque(maxlen=KEPT_MINUTES)
 
@@ -172,16 +204,16 @@ class MeasuredMetrics:
     """All series of this process, by account and region. Used under the API lock."""
 
     def __init__(self) -> None:
-        self._series: dict[tuple[str, str], dict[tuple[str, str, tuple[str, str]], Series]] = {}
+        self._series: dict[tuple[str, str], dict[tuple[str, str, Dimensions], Series]] = {}
 
     def put(
-        self, place: tuple[str, str], namespace: str, name: str, dimension: tuple[str, str], value: float, unit: str
+        self, place: tuple[str, str], namespace: str, name: str, dimensions: Dimensions, value: float, unit: str
     ) -> None:
-        """Add a sample of now. `place` is (account id, region); `dimension` such as (`InstanceId`, `i-…`)."""
+        """Add a sample of now. `place` is (account id, region)."""
         of_place = self._series.setdefault(place, {})
-        key = (namespace, name, dimension)
+        key = (namespace, name, dimensions)
         if key not in of_place:
-            of_place[key] = Series(namespace, name, dimension, unit)
+            of_place[key] = Series(namespace, name, dimensions, unit)
         of_place[key].add(value, utcnow())
 
     def data(self, place: tuple[str, str]) -> list[MetricDatumBase]:

@@ -110,5 +110,6 @@ def _databases(rds: Any) -> Rows:
 
 
 def _alarms(cloudwatch: Any) -> Rows:
-    for alarm in cloudwatch.describe_alarms()["MetricAlarms"]:
+    found = cloudwatch.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    for alarm in found["MetricAlarms"] + found["CompositeAlarms"]:
         yield alarm["AlarmName"], alarm["StateValue"], alarm.get("StateReason", "")[:70]

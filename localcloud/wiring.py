@@ -12,11 +12,13 @@ from localcloud.reconcilers.db_snapshots import DbSnapshots
 from localcloud.reconcilers.instance_refresh import InstanceRefreshes
 from localcloud.reconcilers.instance_status import InstanceStatus
 from localcloud.reconcilers.instances import Instances
+from localcloud.reconcilers.load_balancer_metrics import LoadBalancerMetrics
 from localcloud.reconcilers.load_balancers import LoadBalancers
 from localcloud.reconcilers.machine_images import Amis
 from localcloud.reconcilers.metadata import Metadata
 from localcloud.reconcilers.metrics import Metrics
 from localcloud.reconcilers.networks import Networks
+from localcloud.reconcilers.scheduled_actions import ScheduledActions
 
 
 def build_reconcilers(docker_host: DockerHost, images: MachineImages) -> list[Reconciler]:
@@ -25,6 +27,7 @@ def build_reconcilers(docker_host: DockerHost, images: MachineImages) -> list[Re
         Metadata(docker_host),
         Metrics(docker_host),
         Alarms(),
+        ScheduledActions(),
         InstanceRefreshes(),
         AutoScalingGroups(),
         Instances(docker_host, images),
@@ -33,4 +36,5 @@ def build_reconcilers(docker_host: DockerHost, images: MachineImages) -> list[Re
         DbSnapshots(docker_host),
         Databases(docker_host),
         LoadBalancers(docker_host),
+        LoadBalancerMetrics(docker_host),
     ]

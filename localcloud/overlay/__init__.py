@@ -6,13 +6,27 @@ Nothing else in the package changes moto, so each of these can be offered upstre
 
 from __future__ import annotations
 
-from localcloud.overlay import autoscaling, cloudwatch, ec2, elbv2, instance_refresh, interfaces, rds
+from localcloud.overlay import (
+    autoscaling_requests,
+    cloudwatch,
+    ec2,
+    elbv2,
+    instance_refresh,
+    interfaces,
+    lifecycle_hooks,
+    rds,
+    scaling_policies,
+    scheduled_actions,
+)
 
 
 def install() -> None:
     """Install every overlay."""
-    autoscaling.install()
+    autoscaling_requests.install()
     instance_refresh.install()
+    lifecycle_hooks.install()
+    scaling_policies.install()
+    scheduled_actions.install()
     cloudwatch.install()
     ec2.install()
     elbv2.install()

@@ -10,18 +10,22 @@ import contextlib
 import functools
 import json
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+import moto.cloudwatch.models
+from moto.cloudwatch.exceptions import InvalidParameterCombination, InvalidParameterValue, ValidationError
 from moto.cloudwatch.models import Alarm, CloudWatchBackend, MetricDatumBase
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.common_models import CloudWatchMetricProvider
-from moto.core.responses import ActionResult
+from moto.core.responses import ActionResult, EmptyResult
 from moto.core.utils import utcnow
 
-from localcloud import backends
-from localcloud.metrics import MEASURED
-from localcloud.overlay import autoscaling
+from localcloud import backends, metric_math
+from localcloud.alarm_rules import RuleError, parse_rule
+from localcloud.metrics import MEASURED, aggregate, epoch
+from localcloud.overlay import scaling_policies
+from localcloud.overlay.autoscaling import find_group, suspended
 
 LOGGER = logging.getLogger(__name__)
 OK, ALARM, INSUFFICIENT_DATA = "OK", "ALARM", "INSUFFICIENT_DATA"
@@ -101,15 +105,19 @@ def _run_action(backend: Any, alarm: Any, action: str, again: bool, metric_value
     """Run one action; returns whether it did something."""
     if ":scalingPolicy:" in action:
         groups = backends.backend("autoscaling", backend.account_id, backend.region_name)
-        policy = autoscaling.find_policy(groups, action, None)
-        group = autoscaling.find_group(groups, policy.auto_scaling_group_name)
-        if any(entry["ProcessName"] == "AlarmNotification" for entry in group.suspended_processes):
+        policy = scaling_policies.find_policy(groups, action, None)
+        if suspended(find_group(groups, policy.auto_scaling_group_name), "AlarmNotification"):
             return False
         value = metric_value if metric_value is not None else _newest_value(alarm)
         reason = f"a monitor alarm {alarm.name} in state {alarm.state_value} triggered policy {policy.name}"
-        return autoscaling.execute_policy(policy, reason, True, value, alarm.threshold)
+        return scaling_policies.execute_policy(policy, reason, True, value, alarm.threshold, alarm.name)
     if again:
         return False
+    if (verb := _ec2_verb(action)) is not None:
+        ec2 = backends.backend("ec2", backend.account_id, backend.region_name)
+        instance_ids = [dimension.value for dimension in alarm.dimensions if dimension.name == "InstanceId"]
+        getattr(ec2, f"{verb}_instances")(instance_ids)
+        return True
     if ":sns:" in action:
         message = {
             "AlarmName": alarm.name,
@@ -124,8 +132,17 @@ def _run_action(backend: Any, alarm: Any, action: str, again: bool, metric_value
         sns = backends.backend("sns", backend.account_id, backend.region_name)
         sns.publish(json.dumps(message, default=str), arn=action, subject=f'{alarm.state_value}: "{alarm.name}"'[:100])
         return True
-    LOGGER.warning("alarm %s: action %s is of a kind that is not executed here", alarm.name, action)
-    return False
+    raise ValueError("the local cloud does not execute actions of this kind")
+
+
+def _ec2_verb(action: str) -> str | None:
+    """What an EC2 action such as `arn:aws:automate:us-east-1:ec2:stop` does; None for another kind of action."""
+    if ":automate:" not in action or ":ec2:" not in action:
+        return None
+    verb = action.rpartition(":")[2]
+    if verb not in ("stop", "terminate", "reboot"):
+        raise ValueError(f"the local cloud does not {verb} instances")
+    return verb
 
 
 def _newest_value(alarm: Any) -> float | None:
@@ -155,7 +172,7 @@ def install() -> None:
 
     @functools.wraps(put)
     def put_metric_alarm(self: Any, **kwargs: Any) -> Any:
-        _check_period(kwargs.get("period"), kwargs.get("evaluation_periods"))
+        _check_alarm(self, kwargs)
         before = self.alarms.get(kwargs["name"])
         alarm = put(self, **kwargs)
         if before is None:
@@ -179,6 +196,68 @@ def install() -> None:
         alarm.history.clear()
         alarm.state_reason, alarm.state_reason_data, alarm.state_value = state
         change_state(self, alarm, state_value, reason, reason_data or "{}")
+
+    def get_metric_statistics(self: Any) -> ActionResult:
+        """moto adds up all metrics that have the dimensions among theirs, and knows no percentiles."""
+        request = self._get_params()
+        names = [*(request.get("Statistics") or []), *(request.get("ExtendedStatistics") or [])]
+        start, end, period = epoch(request["StartTime"]), epoch(request["EndTime"]), int(request["Period"])
+        if not names:
+            raise InvalidParameterCombination("Must specify either Statistics or ExtendedStatistics")
+        if start >= end:
+            raise InvalidParameterValue("The parameter StartTime must be less than the parameter EndTime.")
+        wanted = {(dimension["Name"], dimension["Value"]) for dimension in request.get("Dimensions") or []}
+        periods: dict[float, list[Any]] = {}
+        for datum in self.cloudwatch_backend.get_all_metrics():
+            if (datum.namespace, datum.name) != (request["Namespace"], request["MetricName"]):
+                continue
+            if request.get("Unit") not in (None, datum.unit):
+                continue
+            at = epoch(datum.timestamp)
+            if start <= at < end and {(d.name, d.value) for d in datum.dimensions} == wanted:
+                periods.setdefault(at // period * period, []).append(datum)
+        points = []
+        for begin, datums in sorted(periods.items()):
+            values = {name: aggregate(datums, name) for name in names}
+            extended = {name: value for name, value in values.items() if name.startswith("p")}
+            points.append(
+                {
+                    "Timestamp": datetime.fromtimestamp(begin, UTC),
+                    "Unit": datums[0].unit or "None",
+                    **{name: value for name, value in values.items() if name not in extended},
+                    **({"ExtendedStatistics": extended} if extended else {}),
+                }
+            )
+        return ActionResult({"Label": request["MetricName"], "Datapoints": points})
+
+    def describe_alarms(self: Any) -> ActionResult:
+        names, kinds = self._get_param("AlarmNames", []), self._get_param("AlarmTypes", []) or ["MetricAlarm"]
+        prefix, action = self._get_param("AlarmNamePrefix"), self._get_param("ActionPrefix")
+        state = self._get_param("StateValue")
+        found = [
+            alarm
+            for name, alarm in sorted(self.cloudwatch_backend.alarms.items())
+            if (not names or name in names)
+            and name.startswith(prefix or "")
+            and (not action or any(item.startswith(action) for item in alarm.alarm_actions))
+            and (not state or alarm.state_value == state)
+            and ("MetricAlarm" if alarm.rule is None else "CompositeAlarm") in kinds
+        ]
+        first = int(self._get_param("NextToken") or 0)
+        last = first + min(100, self._get_int_param("MaxRecords") or 100)  # AWS: 50, and at most 100
+        return ActionResult(
+            {
+                "MetricAlarms": [alarm for alarm in found[first:last] if alarm.rule is None],
+                "CompositeAlarms": [alarm for alarm in found[first:last] if alarm.rule is not None],
+                "NextToken": str(last) if last < len(found) else None,
+            }
+        )
+
+    def put_composite_alarm(self: Any) -> ActionResult:
+        if self._get_param("ActionsSuppressor"):
+            raise ValidationError("The local cloud does not suppress actions of composite alarms.")
+        self.put_metric_alarm()  # it reads the rule, too
+        return EmptyResult()
 
     def describe_alarm_history(self: Any) -> ActionResult:
         name, kind = self._get_param("AlarmName"), self._get_param("HistoryItemType")
@@ -213,17 +292,60 @@ def install() -> None:
     backend: Any = CloudWatchBackend
     response: Any = CloudWatchResponse
     alarm_class.__init__ = create_unchecked
+    alarm_class.alarm_rule = property(lambda alarm: alarm.rule)
     backend.put_metric_alarm = put_metric_alarm
     backend.set_alarm_state = set_alarm_state
     backend.disable_alarm_actions = switch(False, disable)
     backend.enable_alarm_actions = switch(True, enable)
+    response.get_metric_statistics = get_metric_statistics
+    response.describe_alarms = describe_alarms
+    response.put_composite_alarm = put_composite_alarm
     response.describe_alarm_history = describe_alarm_history
+    models: Any = moto.cloudwatch.models
+    models.parse_expression = _evaluate_results
+
+
+def _evaluate_results(expression: str, results: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
+    """An expression of GetMetricData over what the other queries gave: values and their timestamps."""
+    descending = any(len(r["timestamps"]) > 1 and r["timestamps"][0] > r["timestamps"][1] for r in results)
+    times = sorted({time for result in results for time in result["timestamps"]}, reverse=descending)
+    series: dict[str, metric_math.Series] = {}
+    for result in results:
+        values = dict(zip(result["timestamps"], result["values"], strict=True))
+        series[result["id"]] = [None if values.get(time) is None else float(values[time]) for time in times]
+    try:
+        found = metric_math.evaluate(metric_math.parse(expression), series, len(times))
+    except metric_math.MetricMathError as error:
+        raise ValidationError(str(error)) from error
+    pairs = [(value, time) for value, time in zip(found, times, strict=True) if value is not None]
+    return [value for value, _time in pairs], [time for _value, time in pairs]
+
+
+def _check_alarm(backend: Any, request: dict[str, Any]) -> None:
+    """Refuse what AWS refuses, and what is not evaluated here."""
+    if request.get("threshold_metric_id"):
+        raise ValidationError("The local cloud does not detect anomalies; give the alarm a Threshold.")
+    if request.get("rule"):
+        try:
+            named = parse_rule(request["rule"]).alarms
+        except RuleError as error:
+            raise ValidationError(str(error)) from error
+        unknown = sorted(named - set(backend.alarms)) + [name for name in named if name == request["name"]]
+        if unknown:
+            raise ValidationError(f"AlarmRule refers to alarms that can't be used: {', '.join(unknown)}")
+        return
+    if request.get("metric_data_queries"):
+        try:
+            metric_math.check_queries(request["metric_data_queries"])
+        except metric_math.MetricMathError as error:
+            raise ValidationError(str(error)) from error
+        _check_period(metric_math.period_of(request["metric_data_queries"]), request.get("evaluation_periods"))
+        return
+    _check_period(request.get("period"), request.get("evaluation_periods"))
 
 
 def _check_period(period: Any, evaluation_periods: Any) -> None:
-    """Refuse what AWS refuses: a period that is not 10, 20, 30 or a multiple of 60, and more than a week of them."""
-    from moto.cloudwatch.exceptions import ValidationError
-
+    """A period is 10, 20, 30 or a multiple of 60, and an alarm looks at no more than a day or a week of them."""
     if period is None:
         return
     seconds = int(period)

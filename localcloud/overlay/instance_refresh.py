@@ -26,6 +26,10 @@ KEPT_REFRESHES = 50  # per group; AWS keeps six weeks
 
 DEFAULT_MIN_HEALTHY, DEFAULT_MAX_HEALTHY = 90, 100  # percent of the desired capacity
 DEFAULT_CHECKPOINT_DELAY = 3600  # seconds
+CHOICES = {
+    "ScaleInProtectedInstances": ("Refresh", "Ignore", "Wait"),
+    "StandbyInstances": ("Terminate", "Ignore", "Wait"),
+}
 
 
 class InstanceRefresh:
@@ -53,6 +57,8 @@ class InstanceRefresh:
         self.ready = 0
         self.checkpoints = sorted(int(percent) for percent in preferences.get("CheckpointPercentages") or [])
         self.wait_until = 0.0  # end of a checkpoint's delay or of the bake time
+        # Percentage at which the refresh ends: as AWS has it, the last checkpoint, whatever is left then.
+        self.last_percentage = self.checkpoints[-1] if self.checkpoints else 100
 
     @property
     def wanted(self) -> dict[str, str] | None:
@@ -65,6 +71,11 @@ class InstanceRefresh:
         if self.status == ROLLING_BACK or self.preferences.get("SkipMatching"):
             return False
         return member.launched_at < self.began
+
+    @property
+    def guards_configuration(self) -> bool:
+        """Whether the group's own launch template must stay as it is: the refresh will replace it by another."""
+        return self.status in UNDER_WAY and bool(self.desired_configuration)
 
     def end(self, status: str, reason: str | None = None) -> None:
         self.status, self.status_reason = status, reason
@@ -91,9 +102,16 @@ def numbered(group: Any, spec: dict[str, Any] | None) -> dict[str, str] | None:
     return {"LaunchTemplateId": version.template.id, "Version": str(version.number)}
 
 
-def checked_preferences(given: dict[str, Any], default_warmup: int) -> dict[str, Any]:
-    """Preferences with AWS's defaults. Raises ValidationError for what AWS refuses."""
+def checked_preferences(
+    given: dict[str, Any], default_warmup: int, maintenance: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Preferences with AWS's defaults. Raises ValidationError for what AWS refuses.
+
+    `maintenance` is the group's instance maintenance policy, whose percentages are the defaults where it has them.
+    """
     minimum, maximum = given.get("MinHealthyPercentage"), given.get("MaxHealthyPercentage")
+    if minimum is None and maximum is None and maintenance:
+        minimum, maximum = (maintenance.get(f"{bound}HealthyPercentage") for bound in ("Min", "Max"))
     if maximum is not None and minimum is None:
         raise ValidationError("You must specify MinHealthyPercentage when you specify MaxHealthyPercentage.")
     minimum = DEFAULT_MIN_HEALTHY if minimum is None else int(minimum)
@@ -109,6 +127,11 @@ def checked_preferences(given: dict[str, Any], default_warmup: int) -> dict[str,
     checkpoints = given.get("CheckpointPercentages") or []
     if any(not 1 <= int(percent) <= 100 for percent in checkpoints):
         raise ValidationError("CheckpointPercentages must be between 1 and 100.")
+    if [int(percent) for percent in checkpoints] != sorted({int(percent) for percent in checkpoints}):
+        raise ValidationError("CheckpointPercentages must be unique and in ascending order.")
+    for name, choices in CHOICES.items():
+        if given.get(name) and given[name] not in choices:
+            raise ValidationError(f"{name} must be one of {', '.join(choices)}, not {given[name]}")
     preferences: dict[str, Any] = {
         "MinHealthyPercentage": minimum,
         "MaxHealthyPercentage": maximum,
@@ -148,7 +171,10 @@ def start(group: Any, strategy: str, given: dict[str, Any], configuration: dict[
         raise ValidationError(f"AutoScalingGroup {group.name} is pending delete")
     warmup = group.default_instance_warmup
     warmup = int(group.health_check_grace_period or 0) if warmup is None or int(warmup) < 0 else int(warmup)
-    preferences = checked_preferences(given, warmup)
+    maintenance = getattr(group, "instance_maintenance_policy", None)
+    preferences = checked_preferences(given, warmup, maintenance)
+    if (configuration or {}).get("MixedInstancesPolicy"):
+        raise ValidationError("The local cloud does not run mixed instances policies.")
     if preferences["AutoRollback"] and not reversible(group, configuration):
         raise ValidationError(
             "AutoRollback needs a desired configuration and a group whose launch template version is a number."

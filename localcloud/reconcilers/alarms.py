@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.cloudwatch.models import MetricAggregatedDatum, MetricDatum
-
-from localcloud import backends
+from localcloud import backends, metric_math
+from localcloud.alarm_rules import parse_rule
 from localcloud.controller import Action, Observed
+from localcloud.metrics import aggregate, epoch
 from localcloud.overlay.cloudwatch import ALARM, INSUFFICIENT_DATA, OK, change_state, run_actions
 
 LOGGER = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Alarms:
             data: list[Any] | None = None
             for alarm in list(backend.alarms.values()):
                 end = self._due(alarm)
-                if end is None:
+                if end is None or alarm.rule is not None:
                     continue
                 data = backend.get_all_metrics() if data is None else data
                 try:
@@ -72,13 +72,16 @@ class Alarms:
                 except Exception:
                     LOGGER.exception("alarm %s: evaluation failed", alarm.name)
                 self._evaluated[alarm.alarm_arn] = end
+            for alarm in [alarm for alarm in backend.alarms.values() if alarm.rule is not None]:
+                try:
+                    self._evaluate_rule(backend, alarm)
+                except Exception:
+                    LOGGER.exception("alarm %s: evaluation failed", alarm.name)
         return []
 
     def _due(self, alarm: Any) -> float | None:
-        """End of the newest complete period when it has not been evaluated yet. Metric maths and rules are not."""
-        if not alarm.metric_name or not alarm.period or alarm.rule is not None:
-            return None
-        interval = 10 if alarm.period < 60 else 60
+        """End of the newest complete period when it has not been evaluated yet."""
+        interval = 10 if period_of(alarm) < 60 else 60
         end = math.floor((self._clock() - SETTLE) / interval) * interval
         return end if end > self._evaluated.get(alarm.alarm_arn, 0) else None
 
@@ -93,7 +96,7 @@ class Alarms:
                 "queryDate": _iso(self._clock()),
                 "startDate": _iso(verdict.points[0].start) if verdict.points else None,
                 "statistic": alarm.statistic or alarm.extended_statistic,
-                "period": alarm.period,
+                "period": period_of(alarm),
                 "recentDatapoints": values,
                 "threshold": alarm.threshold,
             }
@@ -103,46 +106,69 @@ class Alarms:
             newest = next((point.value for point in reversed(points) if point.value is not None), None)
             run_actions(backend, alarm, again=True, metric_value=newest)
 
+    def _evaluate_rule(self, backend: Any, alarm: Any) -> None:
+        """A composite alarm follows the alarms that its rule names at once."""
+
+        def state_of(name: str) -> str:
+            return str(backend.alarms[name].state_value) if name in backend.alarms else INSUFFICIENT_DATA
+
+        rule = parse_rule(alarm.rule)
+        state = ALARM if rule.holds(state_of) else OK
+        if state == alarm.state_value:
+            return
+        named = [backend.alarms[name] for name in sorted(rule.alarms) if name in backend.alarms]
+        newest = max(named, key=lambda other: other.state_updated_timestamp, default=None)
+        reason = f"AlarmRule was evaluated to {state}"
+        if newest is not None:
+            changed = newest.state_transitioned_timestamp.strftime("%A %d %B, %Y %H:%M:%S")
+            reason = f"{newest.alarm_arn} transitioned to {newest.state_value} at {changed} UTC"
+        data = [
+            {"arn": other.alarm_arn, "state": {"value": other.state_value, "timestamp": other.state_updated_timestamp}}
+            for other in named
+        ]
+        change_state(backend, alarm, state, reason, json.dumps({"triggeringAlarms": data}, default=str))
+
+
+def period_of(alarm: Any) -> int:
+    """Seconds of an alarm's period."""
+    if alarm.metric_data_queries:
+        return metric_math.period_of(alarm.metric_data_queries)
+    return int(alarm.period or 60)
+
 
 def collect(alarm: Any, data: Sequence[Any], end: float) -> list[Point]:
-    """The alarm's metric over the newest periods before `end`, oldest first."""
+    """What the alarm looks at, over the newest periods before `end`, oldest first."""
+    period = period_of(alarm)
     count = alarm.evaluation_periods + EXTRA_PERIODS
-    start = end - count * alarm.period
-    wanted = {(dimension.name, dimension.value) for dimension in alarm.dimensions}
+    start = end - count * period
+    if alarm.metric_data_queries:
+        measured = {}
+        for query in alarm.metric_data_queries:
+            if query.metric_stat is not None:
+                metric, stat = query.metric_stat.metric, query.metric_stat
+                found = periods_of(data, metric, stat.unit, start, period, count)
+                measured[query.id] = [aggregate(datums, stat.stat) for datums in found]
+        values = metric_math.evaluate_queries(alarm.metric_data_queries, measured, count)
+    else:
+        found = periods_of(data, alarm, alarm.unit, start, period, count)
+        values = [aggregate(datums, alarm.statistic or alarm.extended_statistic) for datums in found]
+    return [Point(start + index * period, value) for index, value in enumerate(values)]
+
+
+def periods_of(
+    data: Sequence[Any], metric: Any, unit: str | None, start: float, period: int, count: int
+) -> list[list[Any]]:
+    """The samples of a metric in each of `count` periods from `start` on."""
+    wanted = {(dimension.name, dimension.value) for dimension in metric.dimensions}
     periods: list[list[Any]] = [[] for _ in range(count)]
+    end = start + count * period
     for datum in data:
-        if datum.name != alarm.metric_name or datum.namespace != alarm.namespace:
+        if datum.name != metric.metric_name or datum.namespace != metric.namespace or (unit and datum.unit != unit):
             continue
-        if alarm.unit and datum.unit != alarm.unit:
-            continue
-        at = _epoch(datum.timestamp)
+        at = epoch(datum.timestamp)
         if start <= at < end and {(d.name, d.value) for d in datum.dimensions} == wanted:
-            periods[int((at - start) // alarm.period)].append(datum)
-    statistic = alarm.statistic or alarm.extended_statistic
-    return [Point(start + index * alarm.period, aggregate(datums, statistic)) for index, datums in enumerate(periods)]
-
-
-def aggregate(datums: Sequence[Any], statistic: str) -> float | None:
-    """A statistic of CloudWatch over samples: Average, Sum, Minimum, Maximum, SampleCount or a percentile (`p95`)."""
-    if not datums:
-        return None
-    single = [datum.value for datum in datums if isinstance(datum, MetricDatum)]
-    sets = [datum for datum in datums if isinstance(datum, MetricAggregatedDatum)]
-    count = len(single) + sum(datum.sample_count for datum in sets)
-    total = math.fsum(single) + math.fsum(datum.sum for datum in sets)
-    if statistic == "SampleCount":
-        return float(count)
-    if statistic == "Sum":
-        return total
-    if statistic == "Minimum":
-        return float(min([*single, *(datum.min for datum in sets)]))
-    if statistic == "Maximum":
-        return float(max([*single, *(datum.max for datum in sets)]))
-    if statistic and statistic[0] == "p":
-        ordered = sorted([*single, *(datum.sum / datum.sample_count for datum in sets if datum.sample_count)])
-        rank = math.ceil(float(statistic[1:]) / 100 * len(ordered))
-        return float(ordered[max(0, rank - 1)])
-    return total / count if count else None
+            periods[int((at - start) // period)].append(datum)
+    return periods
 
 
 def judge(alarm: Any, points: Sequence[Point]) -> Verdict:
@@ -195,11 +221,6 @@ def _reason(
         f"{negation}{words} the threshold ({alarm.threshold}) (minimum {minimum} {plural} for {origin} -> {state} "
         "transition)."
     )
-
-
-def _epoch(timestamp: datetime) -> float:
-    """Seconds since the epoch; moto keeps UTC without a time zone."""
-    return (timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)).timestamp()
 
 
 def _iso(seconds: float) -> str:

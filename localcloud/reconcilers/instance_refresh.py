@@ -20,9 +20,11 @@ from localcloud.controller import Action, Observed
 from localcloud.overlay.autoscaling import (
     HEALTHY,
     IN_SERVICE,
+    STANDBY,
     Member,
     begin_termination,
     now_text,
+    suspended,
 )
 from localcloud.overlay.instance_refresh import (
     BAKING,
@@ -39,7 +41,7 @@ from localcloud.overlay.instance_refresh import (
     active_refresh,
     begin_rollback,
 )
-from localcloud.reconcilers.autoscaling import HealthLookUp, load_balancer_health, suspended
+from localcloud.reconcilers.autoscaling import HealthLookUp, load_balancer_health
 
 LOGGER = logging.getLogger(__name__)
 STALL_TIMEOUT = 3600  # seconds without a replaced instance after which a refresh fails, as on AWS
@@ -72,13 +74,23 @@ class InstanceRefreshes:
         outdated = [member for member in active if refresh.is_outdated(member)]
         if refresh.preferences["ScaleInProtectedInstances"] == "Ignore":
             outdated = [member for member in outdated if not member.protected_from_scale_in]
+        standby = self._on_standby(group, refresh)
         if refresh.status == PENDING:
             LOGGER.info("%s: instance refresh of %d instances begins", group.name, len(outdated))
             refresh.status = IN_PROGRESS
             refresh.start_time = utcnow()
             refresh.total = len(outdated)
         group.template_override = refresh.wanted
-        self._replace(group, refresh, active, outdated)
+        self._replace(group, refresh, active, outdated, standby)
+
+    def _on_standby(self, group: Any, refresh: InstanceRefresh) -> list[Member]:
+        """Outdated members on standby that the refresh waits for; where it shall replace them, they go."""
+        choice = refresh.preferences["StandbyInstances"]
+        found = [m for m in group.instance_states if m.lifecycle_state == STANDBY and refresh.is_outdated(m)]
+        if choice == "Terminate":
+            for member in found:
+                begin_termination(member, termination_cause(member))
+        return found if choice == "Wait" else []
 
     def _cancel(self, group: Any, refresh: InstanceRefresh, active: list[Member]) -> None:
         """Nothing more is begun. Replacements that the old ones still stand beside are taken back."""
@@ -93,7 +105,14 @@ class InstanceRefreshes:
         if len(active) == group.desired_capacity and all(m.lifecycle_state == IN_SERVICE for m in active):
             refresh.end(CANCELLED, refresh.status_reason)
 
-    def _replace(self, group: Any, refresh: InstanceRefresh, active: list[Member], outdated: list[Member]) -> None:
+    def _replace(
+        self,
+        group: Any,
+        refresh: InstanceRefresh,
+        active: list[Member],
+        outdated: list[Member],
+        standby: list[Member],
+    ) -> None:
         warmup = refresh.preferences["InstanceWarmup"]
         health = {arn: self._target_health(arn) for arn in group.target_group_arns}
         old = {id(member) for member in outdated}
@@ -101,6 +120,11 @@ class InstanceRefreshes:
         fresh_ready = [member for member in healthy if id(member) not in old and is_warm(member, refresh.began, warmup)]
         old_healthy = [member for member in healthy if id(member) in old]
         self._report(group, refresh, active, outdated, fresh_ready)
+        if standby and not outdated and refresh.status != BAKING:
+            refresh.status_reason = (
+                "Waiting for standby instances to return to service before continuing. "
+                f"For example: {standby[0].instance_id} is on standby."
+            )
         alarm = self._breached(group, refresh)
         if alarm:
             self._fail(group, refresh, f"CloudWatch alarm {alarm} was in ALARM state.")
@@ -108,17 +132,20 @@ class InstanceRefreshes:
         if time.time() - refresh.progressed > STALL_TIMEOUT:
             self._fail(group, refresh, f"No instance was replaced within {STALL_TIMEOUT} seconds.")
             return
-        if not outdated:
+        paused = self._at_checkpoint(refresh, outdated)
+        if not outdated or (not paused and self._ends_here(refresh)):
             group.surplus = 0
-            if len(active) == group.desired_capacity and len(fresh_ready) == len(active):
+            all_healthy = len(fresh_ready) + len(old_healthy) == len(active)
+            if len(active) == group.desired_capacity and all_healthy and (outdated or not standby):
                 self._finish(group, refresh)
             return
         minimum, maximum = limits(group.desired_capacity, refresh.preferences)
-        if not self._at_checkpoint(refresh, outdated):
+        if not paused:
             self._terminate(group, refresh, outdated, old_healthy, len(fresh_ready) + len(old_healthy) - minimum)
-        # After the terminations: what is outdated no more needs no instance beside it.
-        remaining = sum(1 for member in outdated if member.active)
-        group.surplus = max(0, min(remaining, maximum - group.desired_capacity))
+        # After the terminations: what is outdated no more needs no instance beside it, nor what comes after a pause.
+        remaining = [member for member in outdated if member.active]
+        needed = 0 if paused else min(len(remaining), self._until_checkpoint(refresh, remaining))
+        group.surplus = max(0, min(needed, maximum - group.desired_capacity))
 
     def _terminate(
         self, group: Any, refresh: InstanceRefresh, outdated: list[Member], old_healthy: list[Member], spare: int
@@ -136,11 +163,7 @@ class InstanceRefreshes:
                 spare -= 1
             allowed -= 1
             LOGGER.info("%s: instance refresh replaces %s", group.name, member.instance_id)
-            begin_termination(
-                member,
-                f"At {now_text()} an instance was taken out of service in response to an instance refresh.  "
-                f"At {now_text()} instance {member.instance_id} was selected for termination.",
-            )
+            begin_termination(member, termination_cause(member))
 
     def _report(
         self,
@@ -161,7 +184,13 @@ class InstanceRefreshes:
         if refresh.status == BAKING or refresh.status == ROLLING_BACK:
             return
         waiting = [member for member in active if member not in outdated and member not in fresh_ready]
-        if not waiting:
+        protected = [member for member in outdated if member.protected_from_scale_in]
+        if not waiting and protected == outdated != [] and refresh.preferences["ScaleInProtectedInstances"] == "Wait":
+            refresh.status_reason = (
+                "Waiting for scale-in protection to be removed before continuing. "
+                f"For example: {protected[0].instance_id} is protected from scale in."
+            )
+        elif not waiting:
             refresh.status_reason = None
         elif waiting[0].lifecycle_state == IN_SERVICE and waiting[0].health_status == HEALTHY:
             refresh.status_reason = (
@@ -171,21 +200,25 @@ class InstanceRefreshes:
         else:
             refresh.status_reason = (
                 "Waiting for remaining instances to be available. "
-                f"For example: {waiting[0].instance_id} is not in service yet."
+                f"For example: {waiting[0].instance_id} has insufficient data to evaluate its health with Amazon EC2."
             )
         if group.launch_failures and group.activities and group.activities[0].status_code == "Failed":
             refresh.status_reason = f"Instances can't be launched: {group.activities[0].status_message}"
 
     def _at_checkpoint(self, refresh: InstanceRefresh, outdated: list[Member]) -> bool:
         """Whether the refresh pauses: it has come to a checkpoint, and the delay there is not over."""
-        if refresh.status != IN_PROGRESS or not refresh.checkpoints:
-            return time.time() < refresh.wait_until
+        if refresh.status != IN_PROGRESS or not refresh.checkpoints or not outdated:
+            return bool(outdated) and time.time() < refresh.wait_until
         replaced = refresh.total - len(outdated)
         if replaced >= math.ceil(refresh.total * refresh.checkpoints[0] / 100) and refresh.ready >= replaced:
             refresh.checkpoints.pop(0)
             refresh.wait_until = time.time() + refresh.preferences["CheckpointDelay"]
             refresh.progressed = refresh.wait_until
         return time.time() < refresh.wait_until
+
+    def _ends_here(self, refresh: InstanceRefresh) -> bool:
+        """Whether the last checkpoint has been passed, and leaves instances as they are."""
+        return refresh.status in (IN_PROGRESS, BAKING) and not refresh.checkpoints and refresh.last_percentage < 100
 
     def _until_checkpoint(self, refresh: InstanceRefresh, outdated: list[Member]) -> int:
         if refresh.status != IN_PROGRESS or not refresh.checkpoints:
@@ -221,7 +254,8 @@ class InstanceRefreshes:
         rolled_back = refresh.status == ROLLING_BACK
         if not rolled_back:
             adopt(group, refresh.desired_configuration)
-        refresh.instances_to_update = 0
+        if refresh.last_percentage == 100 or rolled_back:
+            refresh.instances_to_update = 0
         refresh.end(ROLLED_BACK if rolled_back else SUCCESSFUL, refresh.status_reason if rolled_back else None)
         group.surplus, group.template_override = 0, None
         LOGGER.info("%s: instance refresh: %s", group.name, refresh.status)
@@ -238,6 +272,13 @@ def limits(desired: int, preferences: dict[str, Any]) -> tuple[int, int]:
     if preferences["MaxHealthyPercentage"] > 100:
         return minimum, max(maximum, desired + 1)
     return min(minimum, max(0, desired - 1)), desired
+
+
+def termination_cause(member: Member) -> str:
+    return (
+        f"At {now_text()} an instance was taken out of service in response to an instance refresh.  "
+        f"At {now_text()} instance {member.instance_id} was selected for termination."
+    )
 
 
 def is_healthy(member: Member, health: dict[str, dict[str, str]]) -> bool:

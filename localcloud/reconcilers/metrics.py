@@ -1,4 +1,4 @@
-"""CloudWatch's AWS/EC2 CPUUtilization: measured every few seconds, per instance and per autoscaling group."""
+"""CloudWatch's AWS/EC2 CPUUtilization, per instance and per group, and what AWS/AutoScaling counts of a group."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from localcloud import backends
 from localcloud.controller import Action, Observed
 from localcloud.docker_host import Container, DockerHost
 from localcloud.metrics import MEASURED, SAMPLE_INTERVAL, CpuMeter, vcpus_of
+from localcloud.overlay.autoscaling import IN_SERVICE, STANDBY
 from localcloud.reconcilers import instances
 
 LOGGER = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Metrics:
                 action = self._sample(place, instance, container)
                 if action:
                     actions.append(action)
+        count_members()
         self._meter.keep_only({container.container_id for container in containers.values()})
         MEASURED.prune()
         return actions
@@ -54,13 +56,34 @@ class Metrics:
                 return Action(f"cpu of {instance.id}", "find its cgroup", locate)
             return None
         value = round(percent, 4)
-        MEASURED.put(place, "AWS/EC2", "CPUUtilization", ("InstanceId", instance.id), value, "Percent")
+        MEASURED.put(place, "AWS/EC2", "CPUUtilization", (("InstanceId", instance.id),), value, "Percent")
         group = getattr(instance, "autoscaling_group", None)
         if group is not None:
-            dimension = ("AutoScalingGroupName", group.name)
-            MEASURED.put(place, "AWS/EC2", "CPUUtilization", dimension, value, "Percent")
+            dimensions = (("AutoScalingGroupName", group.name),)
+            MEASURED.put(place, "AWS/EC2", "CPUUtilization", dimensions, value, "Percent")
         return None
 
     def _locate(self, container_id: str) -> None:
         if not self._meter.locate(container_id, self._docker.pid(container_id)):
             LOGGER.error("%s: no CPU counter found in its cgroups; its CPUUtilization is missing", container_id[:12])
+
+
+def count_members() -> None:
+    """The metrics of a group that EnableMetricsCollection asked for."""
+    for backend in backends.each("autoscaling"):
+        place = (backend.account_id, backend.region_name)
+        for group in backend.autoscaling_groups.values():
+            members = group.instance_states
+            values = {
+                "GroupMinSize": group.min_size,
+                "GroupMaxSize": group.max_size,
+                "GroupDesiredCapacity": group.desired_capacity,
+                "GroupInServiceInstances": sum(member.lifecycle_state == IN_SERVICE for member in members),
+                "GroupPendingInstances": sum(member.launching for member in members),
+                "GroupStandbyInstances": sum(member.lifecycle_state == STANDBY for member in members),
+                "GroupTerminatingInstances": sum(member.terminating for member in members),
+                "GroupTotalInstances": len(members),
+            }
+            for name in values.keys() & set(group.metrics):
+                dimensions = (("AutoScalingGroupName", group.name),)
+                MEASURED.put(place, "AWS/AutoScaling", name, dimensions, float(values[name]), "None")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from localcloud.controller import Observed
 from localcloud.overlay.ec2 import set_state
 from localcloud.reconcilers.autoscaling import AutoScalingGroups
 from localcloud.reconcilers.instance_refresh import InstanceRefreshes
+from localcloud.reconcilers.scheduled_actions import ScheduledActions
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 NOTHING = Observed({}, {})
@@ -25,6 +27,12 @@ NOTHING = Observed({}, {})
 def install_overlays() -> None:
     """Once per process: each installation wraps what is there."""
     overlay.install()
+
+
+@functools.cache
+def client_of(service: str) -> Any:
+    """A client; making one takes longer than a whole test."""
+    return boto3.client(service, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
 
 
 @dataclass
@@ -37,9 +45,10 @@ class World:
     def __post_init__(self) -> None:
         self._refreshes = InstanceRefreshes(lambda _arn: self.health)
         self._groups = AutoScalingGroups(lambda _arn: self.health)
+        self._schedule = ScheduledActions()
 
     def client(self, service: str) -> Any:
-        return boto3.client(service, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
+        return client_of(service)
 
     @property
     def autoscaling(self) -> Any:
@@ -65,6 +74,7 @@ class World:
 
     def reconcile(self) -> None:
         """One pass of the controller."""
+        self._schedule.reconcile(NOTHING)
         self._refreshes.reconcile(NOTHING)
         self._groups.reconcile(NOTHING)
 
@@ -74,6 +84,14 @@ class World:
         for instance in backends.backend("ec2", ACCOUNT, REGION).all_instances():
             if instance.state in following:
                 set_state(instance, following[instance.state])
+
+    def causes(self, beginning: str) -> list[str]:
+        """The causes of the activities whose description begins so, newest first, without their times."""
+        return [
+            re.sub(r"At \S+Z ", "", activity.cause)
+            for activity in self.group.activities
+            if activity.description.startswith(beginning)
+        ]
 
     def settle(self, passes: int = 6) -> None:
         for _ in range(passes):
@@ -87,7 +105,7 @@ def new_world() -> Iterator[World]:
     with mock_aws():
         world = World()
         ec2 = world.client("ec2")
-        image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        image = next(iter(backends.backend("ec2", ACCOUNT, REGION).amis))  # describing them all takes long
         data = {"ImageId": image, "InstanceType": "t3.micro"}
         template = ec2.create_launch_template(LaunchTemplateName="template", LaunchTemplateData=data)["LaunchTemplate"]
         ec2.create_launch_template_version(LaunchTemplateName="template", LaunchTemplateData=data)

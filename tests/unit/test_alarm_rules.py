@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from moto.cloudwatch.models import Dimension, MetricAggregatedDatum, MetricDatum
 
-from localcloud.reconcilers.alarms import Point, aggregate, collect, judge
+from localcloud.metrics import aggregate
+from localcloud.reconcilers.alarms import Point, collect, judge
 
 TREATMENTS = ("missing", "ignore", "breaching", "notBreaching")
 STAY = None
@@ -30,6 +31,7 @@ def alarm(evaluation_periods: int = 3, datapoints: int | None = None, **options:
         "extended_statistic": None,
         "unit": None,
         "dimensions": [],
+        "metric_data_queries": [],
     }
     return SimpleNamespace(**{**settings, **options})
 

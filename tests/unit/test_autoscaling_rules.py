@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -10,11 +9,8 @@ from typing import Any
 
 import pytest
 from autoscaling_world import World, new_world
-from moto.autoscaling.exceptions import ValidationError
 
-from localcloud.overlay.autoscaling import adjusted_capacity, matching_step
-from localcloud.overlay.instance_refresh import checked_preferences
-from localcloud.reconcilers.instance_refresh import limits
+from localcloud.overlay.scaling_policies import adjusted_capacity, matching_step
 
 
 @pytest.fixture
@@ -60,30 +56,6 @@ def test_step_below_the_threshold(difference: float, expected: int | None) -> No
         {"MetricIntervalUpperBound": -10, "ScalingAdjustment": -2},
     ]
     assert matching_step(steps, difference) == expected
-
-
-@pytest.mark.parametrize(
-    ("desired", "minimum", "maximum", "expected"),
-    [
-        (1, 100, 200, (1, 2)),
-        (4, 100, 110, (4, 5)),
-        (10, 90, 120, (9, 12)),
-        (10, 90, 100, (9, 10)),
-        (1, 90, 100, (0, 1)),
-    ],
-)
-def test_limits_of_a_refresh(desired: int, minimum: int, maximum: int, expected: tuple[int, int]) -> None:
-    preferences = {"MinHealthyPercentage": minimum, "MaxHealthyPercentage": maximum}
-    assert limits(desired, preferences) == expected
-
-
-def test_preferences_have_defaults_and_bounds() -> None:
-    preferences = checked_preferences({}, 30)
-    assert (preferences["MinHealthyPercentage"], preferences["MaxHealthyPercentage"]) == (90, 100)
-    assert preferences["InstanceWarmup"] == 30
-    for given in ({"MaxHealthyPercentage": 150}, {"MinHealthyPercentage": 50, "MaxHealthyPercentage": 200}):
-        with pytest.raises(ValidationError):
-            checked_preferences(given, 0)
 
 
 def test_group_follows_its_desired_capacity_whatever_happened_before(world: World) -> None:
@@ -190,83 +162,3 @@ def test_policy_waits_for_its_cooldown_which_begins_when_the_scaling_is_over(
     later = time.time() + 101
     monkeypatch.setattr(time, "time", lambda: later)
     assert alarm() == 3
-
-
-@pytest.mark.parametrize(
-    ("desired", "minimum", "maximum"), [(1, 100, 200), (4, 100, 110), (5, 60, 140), (4, 50, 100), (3, 0, 100)]
-)
-def test_refresh_stays_within_its_limits(world: World, desired: int, minimum: int, maximum: int) -> None:
-    world.create_group(DesiredCapacity=desired, MaxSize=desired)
-    world.settle()
-    old = {member.instance_id for member in world.members()}
-    world.autoscaling.start_instance_refresh(
-        AutoScalingGroupName="g",
-        DesiredConfiguration={"LaunchTemplate": {"LaunchTemplateId": world.template_id, "Version": "2"}},
-        Preferences={"MinHealthyPercentage": minimum, "MaxHealthyPercentage": maximum, "InstanceWarmup": 0},
-    )
-    (refresh,) = world.group.instance_refreshes
-    for _ in range(60):
-        world.settle(1)
-        active = len(world.members()) + len(world.members("Pending"))
-        assert len(world.members()) >= math.ceil(desired * minimum / 100)
-        assert active <= max(math.floor(desired * maximum / 100), desired + (maximum > 100))
-    assert refresh.status == "Successful"
-    assert not old & {member.instance_id for member in world.members()}
-    assert len(world.group.instance_states) == desired
-    assert {member.template_version for member in world.members()} == {2}
-
-
-def test_refresh_whose_alarm_goes_off_rolls_back(world: World) -> None:
-    world.create_group(DesiredCapacity=2)
-    world.settle()
-    old = {member.instance_id for member in world.members()}
-    cloudwatch = world.client("cloudwatch")
-    cloudwatch.put_metric_alarm(
-        AlarmName="errors",
-        Namespace="n",
-        MetricName="m",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        Statistic="Average",
-        ComparisonOperator="GreaterThanThreshold",
-    )
-    world.autoscaling.start_instance_refresh(
-        AutoScalingGroupName="g",
-        DesiredConfiguration={"LaunchTemplate": {"LaunchTemplateId": world.template_id, "Version": "2"}},
-        Preferences={
-            "MinHealthyPercentage": 100,
-            "MaxHealthyPercentage": 200,
-            "InstanceWarmup": 600,
-            "AutoRollback": True,
-            "AlarmSpecification": {"Alarms": ["errors"]},
-        },
-    )
-    world.settle()
-    assert len(world.members()) == 4
-    cloudwatch.set_alarm_state(AlarmName="errors", StateValue="ALARM", StateReason="test")
-    world.settle(20)
-    assert world.group.instance_refreshes[0].status == "RollbackSuccessful"
-    assert {member.instance_id for member in world.members()} == old
-
-
-def test_refresh_pauses_at_its_checkpoint(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.create_group(DesiredCapacity=4)
-    world.settle()
-    world.autoscaling.start_instance_refresh(
-        AutoScalingGroupName="g",
-        Preferences={
-            "MinHealthyPercentage": 100,
-            "MaxHealthyPercentage": 200,
-            "InstanceWarmup": 0,
-            "CheckpointPercentages": [50],
-            "CheckpointDelay": 60,
-        },
-    )
-    (refresh,) = world.group.instance_refreshes
-    world.settle(20)
-    assert (refresh.status, refresh.percentage_complete) == ("InProgress", 50)
-    later = time.time() + 61
-    monkeypatch.setattr(time, "time", lambda: later)
-    world.settle(20)
-    assert refresh.status == "Successful"

@@ -50,7 +50,7 @@ def test_cpus_of_instance_types() -> None:
 
 
 def test_samples_are_kept_single_then_by_the_minute_and_never_too_many() -> None:
-    series = Series("N", "M", ("D", "a"), "Percent")
+    series = Series("N", "M", (("D", "a"),), "Percent")
     start = datetime(2026, 1, 1)
     for index in range(3 * 720):  # three hours, a sample every five seconds
         series.add(float(index % 2), start + timedelta(seconds=5 * index))
