@@ -11,7 +11,10 @@ from botocore.exceptions import ClientError
 from running_cloud import Cloud, docker, wait_until
 
 GROUP = "alarms"
-LOAD_SECONDS = 90  # one busy core at the most
+LOAD_SECONDS = 120  # at the most
+# Percent of a t3.micro's two CPUs, over all members. Even where other work leaves a machine little it gets more than
+# the first; an idle one takes less than the second.
+BUSY, IDLE = 3, 2
 
 
 @pytest.fixture(scope="module")
@@ -93,21 +96,22 @@ def test_busy_group_grows_while_it_is_busy_and_shrinks_when_it_is_idle(cloud: Cl
         for name, adjustment in {"out": 1, "in": -5}.items()
     }
     dimensions = [{"Name": "AutoScalingGroupName", "Value": group}]
-    put_alarm(cloud, "busy", Dimensions=dimensions, Threshold=15, AlarmActions=[arns["out"]])
+    put_alarm(cloud, "busy", Dimensions=dimensions, Threshold=BUSY, AlarmActions=[arns["out"]])
     assert alarm(cloud, "busy")["StateValue"] == "INSUFFICIENT_DATA"
     first = members(cloud)[0]["InstanceId"]
     wait_until(lambda: average_cpu(cloud, "InstanceId", first) >= 0, what="its CPU is measured")
     wait_until(lambda: alarm(cloud, "busy")["StateValue"] == "OK", timeout=40, what="idle")
 
-    # One busy core of a t3.micro's two; over three machines that is an average of a sixth.
-    docker("exec", "--detach", cloud.container(first), "timeout", str(LOAD_SECONDS), "sh", "-c", "while :; do :; done")
+    for _ in range(2):
+        command = ("timeout", str(LOAD_SECONDS), "sh", "-c", "while :; do :; done")
+        docker("exec", "--detach", cloud.container(first), *command)
     wait_until(lambda: alarm(cloud, "busy")["StateValue"] == "ALARM", timeout=40, what="busy")
-    assert average_cpu(cloud, "InstanceId", first) > 20
-    assert average_cpu(cloud, "AutoScalingGroupName", group) > 15
+    assert average_cpu(cloud, "InstanceId", first) > BUSY
+    assert average_cpu(cloud, "AutoScalingGroupName", group) > BUSY
     reason = alarm(cloud, "busy")["StateReason"]
     assert reason.startswith("Threshold Crossed: 1 out of the last 1 datapoints [")
     assert reason.endswith(
-        "was greater than or equal to the threshold (15.0) (minimum 1 datapoint for OK -> ALARM transition)."
+        "was greater than or equal to the threshold (3.0) (minimum 1 datapoint for OK -> ALARM transition)."
     )
     # It stays in ALARM: the policy runs again, once the cooldown is over.
     wait_until(lambda: in_service(cloud) == 3, timeout=60, what="three in service")
@@ -124,11 +128,11 @@ def test_busy_group_grows_while_it_is_busy_and_shrinks_when_it_is_idle(cloud: Cl
         cloud,
         "idle",
         Dimensions=dimensions,
-        Threshold=10,
+        Threshold=IDLE,
         ComparisonOperator="LessThanOrEqualToThreshold",
         AlarmActions=[arns["in"]],
     )
-    wait_until(lambda: in_service(cloud) == 1, timeout=60, what="one in service")
+    wait_until(lambda: in_service(cloud) == 1, timeout=90, what="one in service")
     wait_until(lambda: alarm(cloud, "busy")["StateValue"] == "OK", timeout=40, what="idle again")
     history = cloudwatch.describe_alarm_history(AlarmName="busy", HistoryItemType="StateUpdate")["AlarmHistoryItems"]
     assert [item["HistorySummary"] for item in history] == [
@@ -177,11 +181,34 @@ def test_disabled_actions_do_nothing_and_state_set_by_hand_acts(cloud: Cloud, gr
     cloudwatch.delete_alarms(AlarmNames=["by-hand"])
 
 
-def test_own_metric_and_what_is_missing(cloud: Cloud) -> None:
+def test_own_metrics_maths_a_rule_and_what_is_missing(cloud: Cloud) -> None:
     cloudwatch = cloud.client("cloudwatch")
     put_alarm(cloud, "own", Namespace="Tests", MetricName="Queue", Statistic="Maximum", Threshold=5)
-    cloudwatch.put_metric_data(Namespace="Tests", MetricData=[{"MetricName": "Queue", "Value": 7}])
+    stats = {
+        name: {"Metric": {"Namespace": "Tests", "MetricName": name}, "Period": 10, "Stat": "Sum"}
+        for name in ("Queue", "Workers")
+    }
+    per_worker = [
+        {"Id": "share", "Expression": "queue / workers"},
+        {"Id": "queue", "MetricStat": stats["Queue"], "ReturnData": False},
+        {"Id": "workers", "MetricStat": stats["Workers"], "ReturnData": False},
+    ]
+    cloudwatch.put_metric_alarm(
+        AlarmName="share",
+        Metrics=per_worker,
+        EvaluationPeriods=1,
+        ComparisonOperator="GreaterThanThreshold",
+        Threshold=3,
+        TreatMissingData="ignore",
+    )
+    cloudwatch.put_composite_alarm(AlarmName="both", AlarmRule="ALARM(own) AND ALARM(share)")
+    data = [{"MetricName": "Queue", "Value": 7}, {"MetricName": "Workers", "Value": 2}]
+    cloudwatch.put_metric_data(Namespace="Tests", MetricData=data)
     wait_until(lambda: alarm(cloud, "own")["StateValue"] == "ALARM", timeout=30, what="beyond the threshold")
+    wait_until(lambda: alarm(cloud, "share")["StateValue"] == "ALARM", timeout=30, what="7 / 2 > 3")
+    assert "[3.5 (" in alarm(cloud, "share")["StateReason"]
+    changes = cloudwatch.describe_alarm_history(AlarmName="both", HistoryItemType="StateUpdate")["AlarmHistoryItems"]
+    assert "Alarm updated from OK to ALARM" in [change["HistorySummary"] for change in changes]  # it follows at once
     wait_until(lambda: alarm(cloud, "own")["StateValue"] == "INSUFFICIENT_DATA", timeout=60, what="nothing comes")
     assert alarm(cloud, "own")["StateReason"] == "Insufficient Data: 1 datapoint was unknown."
     # A changed alarm keeps its state until it is evaluated, and its history.
@@ -192,7 +219,60 @@ def test_own_metric_and_what_is_missing(cloud: Cloud) -> None:
         "Threshold Crossed: no datapoints were received for 1 period and 1 missing datapoint was treated as "
         "[NonBreaching]."
     )
-    cloudwatch.delete_alarms(AlarmNames=["own"])
+    (both,) = cloudwatch.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+    assert (both["AlarmRule"], both["StateValue"]) == ("ALARM(own) AND ALARM(share)", "OK")
+    cloudwatch.delete_alarms(AlarmNames=["both", "own", "share"])
+
+
+def test_what_is_not_evaluated_is_refused(cloud: Cloud) -> None:
+    cloudwatch = cloud.client("cloudwatch")
+    stat = {"Metric": {"Namespace": "Tests", "MetricName": "Queue"}, "Period": 60, "Stat": "Sum"}
+    band = [{"Id": "m", "MetricStat": stat}, {"Id": "band", "Expression": "ANOMALY_DETECTION_BAND(m)"}]
+    search = [{"Id": "e", "Expression": "SEARCH('Queue', 'Sum', 60)"}]
+    comparison = {"EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold"}
+    for request in (
+        {"Metrics": band, "ThresholdMetricId": "band", **comparison},
+        {"Metrics": search, "Threshold": 1, **comparison},
+    ):
+        with pytest.raises(ClientError) as refused:
+            cloudwatch.put_metric_alarm(AlarmName="refused", **request)
+        assert refused.value.response["Error"]["Code"] == "ValidationError"
+    for rule in ("ALARM(nobody)", "ALARM("):
+        with pytest.raises(ClientError) as refused:
+            cloudwatch.put_composite_alarm(AlarmName="refused", AlarmRule=rule)
+        assert refused.value.response["Error"]["Code"] == "ValidationError"
+
+
+def test_target_tracking_follows_a_metric_of_ones_own(cloud: Cloud, group: str) -> None:
+    autoscaling, cloudwatch = cloud.client("autoscaling"), cloud.client("cloudwatch")
+    metric = {"Namespace": "Tests", "MetricName": "JobsPerWorker"}
+    answer = autoscaling.put_scaling_policy(
+        AutoScalingGroupName=group,
+        PolicyName="jobs",
+        PolicyType="TargetTrackingScaling",
+        EstimatedInstanceWarmup=0,
+        TargetTrackingConfiguration={
+            "CustomizedMetricSpecification": {**metric, "Statistic": "Average", "Period": 10},
+            "TargetValue": 10,
+            "DisableScaleIn": True,
+        },
+    )
+    (high,) = answer["Alarms"]
+    assert high["AlarmName"].startswith(f"TargetTracking-{group}-AlarmHigh-")
+    before = len(members(cloud))
+
+    def busy() -> bool:
+        data = [{"MetricName": metric["MetricName"], "Value": 15}]
+        cloudwatch.put_metric_data(Namespace=metric["Namespace"], MetricData=data)
+        return alarm(cloud, high["AlarmName"])["StateValue"] == "ALARM"
+
+    wait_until(busy, timeout=90, interval=2, what="three periods above the target")
+    wait_until(lambda: in_service(cloud) == 3, timeout=60, what="three in service")  # the group's maximum
+    causes = [a["Cause"] for a in autoscaling.describe_scaling_activities(AutoScalingGroupName=group)["Activities"]]
+    assert any(f"a monitor alarm {high['AlarmName']} in state ALARM triggered policy jobs" in cause for cause in causes)
+    assert before < 3
+    autoscaling.delete_policy(AutoScalingGroupName=group, PolicyName="jobs")
+    assert not cloudwatch.describe_alarms(AlarmNames=[high["AlarmName"]])["MetricAlarms"]
 
 
 def test_period_that_aws_refuses(cloud: Cloud) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from autoscaling_group import Group, group_of_its_own, refused, state
@@ -226,6 +227,71 @@ def test_policies_change_the_capacity_within_the_bounds(group: Group) -> None:
     group.api.execute_policy(AutoScalingGroupName=group.name, PolicyName="exact")
     assert group.describe()["DesiredCapacity"] == 1
     group.wait(1)
+
+
+def test_hooks_hold_a_machine_and_a_schedule_makes_and_ends_it(cloud: Cloud, group: Group) -> None:
+    group.create(MinSize=0)
+    for transition in ("LAUNCHING", "TERMINATING"):
+        group.api.put_lifecycle_hook(
+            AutoScalingGroupName=group.name,
+            LifecycleHookName=transition,
+            LifecycleTransition=f"autoscaling:EC2_INSTANCE_{transition}",
+        )
+
+    def schedule(capacity: int) -> None:
+        group.api.put_scheduled_update_group_action(
+            AutoScalingGroupName=group.name,
+            ScheduledActionName="soon",
+            DesiredCapacity=capacity,
+            StartTime=datetime.now(UTC) + timedelta(seconds=2),
+        )
+
+    def held(state: str) -> str:
+        wait_until(lambda: [m["LifecycleState"] for m in group.members] == [state], what=state)
+        return group.ids[0]
+
+    def go_on(hook: str) -> None:
+        group.api.complete_lifecycle_action(
+            AutoScalingGroupName=group.name,
+            LifecycleHookName=hook,
+            InstanceId=group.ids[0],
+            LifecycleActionResult="CONTINUE",
+        )
+
+    schedule(1)
+    instance_id = held("Pending:Wait")
+    assert state(cloud, instance_id) == "running"
+    assert group.cause("Launching").startswith("a scheduled action update of AutoScalingGroup constraints to min: 0")
+    go_on("LAUNCHING")
+    group.wait(1)
+    schedule(0)
+    held("Terminating:Wait")
+    assert state(cloud, instance_id) == "running"
+    go_on("TERMINATING")
+    group.wait(0)
+    wait_until(lambda: state(cloud, instance_id) == "terminated", what="terminated")
+
+
+def test_launch_configuration_makes_machines_too(cloud: Cloud, group: Group) -> None:
+    group.api.create_launch_configuration(
+        LaunchConfigurationName=group.name,
+        ImageId=cloud.base_ami_id,
+        InstanceType="t3.micro",
+        SecurityGroups=[cloud.security_group_id],
+    )
+    request = {
+        "AutoScalingGroupName": group.name,
+        "MinSize": 1,
+        "MaxSize": 1,
+        "VPCZoneIdentifier": cloud.subnet_ids[0],
+        "LaunchConfigurationName": group.name,
+    }
+    group.api.create_auto_scaling_group(**request)
+    (instance_id,) = group.wait(1)
+    assert group.members[0]["LaunchConfigurationName"] == group.name
+    assert cloud.instance(instance_id)["SecurityGroups"][0]["GroupId"] == cloud.security_group_id
+    group.delete()
+    group.api.delete_launch_configuration(LaunchConfigurationName=group.name)
 
 
 def test_groups_in_other_zones_only(cloud: Cloud, group: Group) -> None:
