@@ -27,6 +27,8 @@ from localcloud.persistence import StateStore
 
 LOGGER = logging.getLogger(__name__)
 PASS_INTERVAL = 1.0  # seconds between two passes when nothing happens
+# Seconds between two looks at Docker when its events say that nothing happened: a look costs Docker time per container.
+LOOK_INTERVAL = 5.0
 MEASURED_PASSES = 60
 RETRY_DELAY = 3.0  # seconds before a failed action is tried again
 
@@ -74,6 +76,9 @@ class Controller:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._after_outage = True
+        self._look = threading.Event()  # Docker's containers are not what the last look found
+        self._look_again_at = 0.0
+        self._seen: tuple[Mapping[str, Mapping[str, Container]], Mapping[str, str]] = ({}, {})
         self._pass_times: deque[float] = deque(maxlen=MEASURED_PASSES)  # seconds that the last passes took
 
     def pass_times(self) -> list[float]:
@@ -107,7 +112,7 @@ class Controller:
 
     def run_pass(self) -> None:
         busy = frozenset(key for key, future in list(self._in_flight.items()) if not future.done())
-        observed = Observed(self._docker.containers(), self._docker.networks(), busy, self._after_outage)
+        observed = Observed(*self._look_at_docker(), busy, self._after_outage)
         self._after_outage = False
         for reconciler in self._reconcilers:
             try:
@@ -121,6 +126,15 @@ class Controller:
                     self._in_flight[action.key] = self._pool.submit(self._perform, action)
         self._store.save()
 
+    def _look_at_docker(self) -> tuple[Mapping[str, Mapping[str, Container]], Mapping[str, str]]:
+        """Containers and networks: from a new look when one is due or something happened, else from the last one."""
+        if self._look.is_set() or time.monotonic() >= self._look_again_at:
+            self._look_again_at = 0.0  # until this look has succeeded
+            self._look.clear()
+            self._seen = (self._docker.containers(), self._docker.networks())
+            self._look_again_at = time.monotonic() + LOOK_INTERVAL
+        return self._seen
+
     def _perform(self, action: Action) -> None:
         LOGGER.info("%s: %s", action.key, action.description)
         try:
@@ -128,6 +142,7 @@ class Controller:
         except Exception as error:
             LOGGER.error("%s: %s failed: %s", action.key, action.description, error)
             self._stopping.wait(RETRY_DELAY)
+        self._look.set()
         self.wake()
 
     def _follow_docker(self) -> None:
@@ -135,8 +150,10 @@ class Controller:
             try:
                 for event in self._docker.events():
                     if event.get("Action") in ("die", "start", "destroy", "stop"):
+                        self._look.set()
                         self.wake()
             except Exception as error:
                 LOGGER.error("Docker's events ended: %s", error)
                 self._after_outage = True
+            self._look.set()
             self._stopping.wait(1)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
 from typing import Any
 
 import pytest
 from running_cloud import Cloud, docker, wait_until
 from ssh_login import Login
 
+MARK = "/var/tmp/user-data-ran"
+
 
 @pytest.fixture
 def instance(cloud: Cloud, login: Login) -> Iterator[dict[str, Any]]:
     """A running instance whose user data left a mark."""
-    user_data = "#!/bin/sh\ntouch /var/tmp/user-data-ran\n"
+    user_data = f"#!/bin/sh\necho ran >> {MARK}\n"
     instance_id = cloud.run_instance(KeyName="tests", user_data=user_data)
     yield cloud.instance(instance_id)
     cloud.terminate(instance_id)
@@ -23,14 +28,55 @@ def state(cloud: Cloud, instance_id: str) -> str:
     return str(cloud.instance(instance_id)["State"]["Name"])
 
 
+def wait_for_user_data(login: Login, address: str, mark: str = "ran") -> None:
+    wait_until(lambda: login.run(address, f"cat {MARK} 2>/dev/null || true") == mark, what="user data has run")
+
+
 def test_instance_is_a_machine_with_its_key_host_name_and_user_data(
     cloud: Cloud, login: Login, instance: dict[str, Any]
 ) -> None:
     address = instance["PrivateIpAddress"]
     assert login.wait(address, "hostname --fqdn") == instance["PrivateDnsName"]
-    wait_until(lambda: login.run(address, "ls /var/tmp/user-data-ran 2>/dev/null || true"), what="user data has run")
+    wait_for_user_data(login, address)
     assert login.wait(address, "sudo id --user") == "0"
     assert login.wait(address, "systemctl is-system-running --wait") == "running"
+    ec2, instance_ids = cloud.client("ec2"), [instance["InstanceId"]]
+    ec2.get_waiter("instance_status_ok").wait(InstanceIds=instance_ids, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    console = ec2.get_console_output(InstanceId=instance["InstanceId"], Latest=True)["Output"]
+    assert "cloud-init" in console
+    assert len(console) <= 64 * 1024
+
+
+def test_user_data_of_each_kind_is_understood(cloud: Cloud, login: Login) -> None:
+    script, config = (
+        f"#!/bin/sh\necho script >> {MARK}\n",
+        f"#cloud-config\nruncmd: [[sh, -c, echo config >> {MARK}]]\n",
+    )
+    parts = MIMEMultipart()
+    parts.attach(MIMEText(config, "cloud-config"))
+    parts.attach(MIMEText(script, "x-shellscript"))
+    kinds = {"config": config, "script": gzip.compress(script.encode()), "config script": parts.as_string()}
+    launched = {
+        marks: cloud.client("ec2").run_instances(
+            ImageId=cloud.base_ami_id,
+            MinCount=1,
+            MaxCount=1,
+            SubnetId=cloud.subnet_ids[2],
+            SecurityGroupIds=[cloud.security_group_id],
+            KeyName="tests",
+            UserData=user_data,
+        )["Instances"][0]
+        for marks, user_data in kinds.items()
+    }
+    try:
+        for marks, machine in launched.items():
+
+            def marked(machine: dict[str, Any] = machine) -> set[str]:
+                return set((login.run(machine["PrivateIpAddress"], f"cat {MARK} 2>/dev/null || true") or "").split())
+
+            wait_until(lambda seen=marked, marks=marks: seen() == set(marks.split()), what=f"{marks} ran")
+    finally:
+        cloud.terminate(*(machine["InstanceId"] for machine in launched.values()))
 
 
 def test_instance_in_a_subnet_without_a_way_out_has_none(login: Login, instance: dict[str, Any]) -> None:
@@ -39,6 +85,7 @@ def test_instance_in_a_subnet_without_a_way_out_has_none(login: Login, instance:
 
 def test_stopped_instance_keeps_its_disk_and_address(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
     ec2, instance_id, address = cloud.client("ec2"), instance["InstanceId"], instance["PrivateIpAddress"]
+    wait_for_user_data(login, address)
     login.wait(address, "echo kept | sudo tee /var/lib/mark")
     ec2.stop_instances(InstanceIds=[instance_id])
     assert state(cloud, instance_id) in ("stopping", "stopped")
@@ -47,6 +94,9 @@ def test_stopped_instance_keeps_its_disk_and_address(cloud: Cloud, login: Login,
     ec2.start_instances(InstanceIds=[instance_id])
     wait_until(lambda: state(cloud, instance_id) == "running", what="running")
     assert login.wait(address, "cat /var/lib/mark") == "kept"
+    assert state(cloud, instance_id) == "running"
+    login.wait(address, "cloud-init status --wait || true")
+    assert login.wait(address, f"cat {MARK}") == "ran"  # once per instance, not again on each boot
 
 
 def test_reboot_starts_the_machine_anew(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
@@ -75,12 +125,18 @@ def test_machine_removed_behind_its_back_is_terminated_with_the_reason(cloud: Cl
 def test_terminated_instance_leaves_no_machine(cloud: Cloud, instance: dict[str, Any]) -> None:
     instance_id = instance["InstanceId"]
     cloud.terminate(instance_id)
-    wait_until(lambda: state(cloud, instance_id) == "terminated", what="terminated")
+    with pytest.raises(cloud.client("ec2").exceptions.ClientError, match="is not in a state from which"):
+        cloud.client("ec2").start_instances(InstanceIds=[instance_id])
+    cloud.client("ec2").get_waiter("instance_terminated").wait(
+        InstanceIds=[instance_id], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    assert "systemd" in cloud.client("ec2").get_console_output(InstanceId=instance_id)["Output"]
     assert instance_id not in docker("ps", "--all", "--format", "{{.Names}}")
 
 
 def test_image_holds_what_was_on_the_disk(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
     ec2 = cloud.client("ec2")
+    wait_for_user_data(login, instance["PrivateIpAddress"])
     login.wait(instance["PrivateIpAddress"], "echo baked | sudo tee /var/lib/mark")
     tags = [
         {"ResourceType": "image", "Tags": [{"Key": "ContentHash", "Value": "abc"}]},
@@ -102,10 +158,16 @@ def test_image_holds_what_was_on_the_disk(cloud: Cloud, login: Login, instance: 
     assert snapshot["Tags"] == [{"Key": "Project", "Value": "tests"}]
 
     launched = ec2.run_instances(
-        ImageId=image_id, MinCount=1, MaxCount=1, SubnetId=cloud.subnet_ids[1], KeyName="tests"
+        ImageId=image_id,
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=cloud.subnet_ids[1],
+        KeyName="tests",
+        UserData=f"#!/bin/sh\necho anew >> {MARK}\n",
     )["Instances"][0]
     assert launched["State"]["Name"] == "pending"
     assert login.wait(launched["PrivateIpAddress"], "cat /var/lib/mark") == "baked"
+    wait_for_user_data(login, launched["PrivateIpAddress"], "ran\nanew")
     assert login.wait(launched["PrivateIpAddress"], "hostname --fqdn") == launched["PrivateDnsName"]
     cloud.terminate(launched["InstanceId"])
 
