@@ -91,6 +91,9 @@ def install() -> None:
 
 
 def _install_instances() -> None:
+    # Of instances whose state an older version of this program saved.
+    older: Any = Instance
+    older.status_check, older.booting_since, older.has_run, older.terminated_at = INITIALIZING, 0.0, True, 0.0
     create, start, stop = Instance.__init__, Instance.start, Instance.stop
     terminate, reboot = Instance.terminate, Instance.reboot
 

@@ -24,13 +24,13 @@ LOGGER = logging.getLogger(__name__)
 KIND = "instance"
 SEED = "/var/lib/cloud/seed/nocloud"
 STOP_TIMEOUT = 20  # seconds a machine gets to shut down before it is switched off
-START_ATTEMPTS = 5  # for what may pass, such as an address whose last machine is still being removed
+START_ATTEMPTS = 10  # for what may pass, such as an address whose last machine is still being removed
 KEEP_TERMINATED = 3600  # seconds that a terminated instance can be described, as on AWS
 CONSOLE_SIZE = 64 * 1024  # bytes of console output that the API gives
 CONSOLE_LINES = 2000  # more than enough to fill them
-# What Docker says when trying again can't help: a full disk, no init in the image, one that can't be run.
-HOPELESS = ("no space left on device", "executable file not found", "no such file or directory", "exec format error",
-            "permission denied")  # fmt: skip
+# What Docker says when trying again can't help: a full disk, no image, no init in it, one that can't be run.
+HOPELESS = ("no space left on device", "no such image", "executable file not found", "no such file or directory",
+            "exec format error", "permission denied")  # fmt: skip
 
 
 class Instances:
@@ -75,6 +75,9 @@ class Instances:
 
     def _reconcile_instance(self, instance: Any, container: Container | None, observed: Observed) -> Action | None:
         state = instance.state
+        if container is None and (state == "stopped" or (state == "pending" and instance.has_run)):
+            self._lose(instance)
+            return None
         if state == "pending":
             if instance.vpc_id not in observed.networks:
                 return None
@@ -91,11 +94,15 @@ class Instances:
             return Action(instance.id, "remove", self._remover(container))
         return None
 
+    def _lose(self, instance: Any) -> None:
+        """Its machine is gone, and its disk with it: another one would not be this instance."""
+        LOGGER.warning("%s: its container is gone", instance.id)
+        instance.terminate()
+        set_state(instance, "terminated", "Server.InternalError", "Internal error: the machine is gone")
+
     def _reconcile_running(self, instance: Any, container: Container | None, observed: Observed) -> Action | None:
         if container is None:
-            LOGGER.warning("%s: its container is gone", instance.id)
-            instance.terminate()
-            set_state(instance, "terminated", "Server.InternalError", "Internal error: the machine is gone")
+            self._lose(instance)
             return None
         if not container.running:
             if observed.after_outage:

@@ -84,6 +84,15 @@ def test_stopped_instance_that_finds_the_disk_full_stays_stopped_with_its_disk(w
     machines.docker.remove_container.assert_not_called()
 
 
+def test_stopped_instance_whose_machine_is_gone_is_not_replaced_by_another(world: World, tmp_path: Path) -> None:
+    instance, machines = launch(world), Machines(tmp_path)
+    set_state(instance, "running")
+    set_state(instance, "stopped")
+    machines.run_pass(instance)
+    assert (instance.state, instance.state_reason.code) == ("terminated", "Server.InternalError")
+    machines.docker.create_container.assert_not_called()
+
+
 def test_launch_is_tried_again_for_what_may_pass_but_not_for_ever(world: World, tmp_path: Path) -> None:
     instance, machines = launch(world), Machines(tmp_path)
     machines.docker.start.side_effect = refusal("Address already in use")
