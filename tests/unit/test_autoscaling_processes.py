@@ -68,7 +68,8 @@ def test_full_subnet_makes_another_zone_take_the_launch(world: World) -> None:
     assert zones(world) == {"b": 3}
     failed = [activity for activity in world.group.activities if activity.status_code == "Failed"]
     assert [activity.status_message for activity in failed] == [
-        f"There are not enough free addresses in subnet '{small}'. Launching EC2 instance failed."
+        f"There are not enough free addresses in subnet '{small}' to satisfy the requested number of instances. "
+        "Launching EC2 instance failed."
     ]
 
 
