@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
+from localcloud import nftables
 from localcloud.config import Settings
 from localcloud.docker_host import DockerHost, DockerUnavailableError
 from localcloud.host_names import HostNames
 from localcloud.machine_images import MachineImages
+from localcloud.nftables import PacketFilter
 from localcloud.reconcilers.databases import snapshot_repository
 
 
@@ -24,7 +26,9 @@ def remove_everything(settings: Settings) -> list[str]:
         removed.append("the names in /etc/hosts")
     if docker_host is None:
         return removed
-    containers = [container for kind in docker_host.containers().values() for container in kind.values()]
+    by_kind = docker_host.containers()
+    # The packet filter goes last: no machine is open meanwhile.
+    containers = [found for kind in by_kind if kind != nftables.KIND for found in by_kind[kind].values()]
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(lambda container: docker_host.remove_container(container.container_id), containers))
     if containers:
@@ -34,6 +38,8 @@ def remove_everything(settings: Settings) -> list[str]:
         docker_host.remove_network(network_id)
     if networks:
         removed.append(f"{len(networks)} networks")
+    if PacketFilter(docker_host).remove():
+        removed.append("the packet filter")
     images = docker_host.images(MachineImages(settings).repository) + docker_host.images(snapshot_repository(settings))
     for image in images:
         docker_host.remove_image(image)

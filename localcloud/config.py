@@ -66,5 +66,14 @@ class Settings:
         """Name of the container or network that stands for an AWS resource."""
         return f"localcloud-{self.port}-{resource_id}"
 
+    @property
+    def bridge_prefix(self) -> str:
+        """What the names of this cloud's bridges begin with. A network device's name has 15 characters at most."""
+        return f"lc{self.port}-"
+
+    def bridge_name(self, vpc_id: str) -> str:
+        """Name of the network device that is a VPC's bridge."""
+        return f"{self.bridge_prefix}{vpc_id[-6:]}"
+
     def labels(self, kind: str, resource_id: str) -> dict[str, str]:
         return {LABEL_PORT: str(self.port), LABEL_KIND: kind, LABEL_ID: resource_id}

@@ -115,7 +115,7 @@ class DockerHost:
             check_duplicate=True,
             ipam=docker.types.IPAMConfig(pool_configs=[docker.types.IPAMPool(subnet=cidr, gateway=gateway)]),
             labels=self.settings.labels("vpc", vpc_id),
-            options={"com.docker.network.bridge.name": f"lc{self.settings.port}{vpc_id[-6:]}"},
+            options={"com.docker.network.bridge.name": self.settings.bridge_name(vpc_id)},
         )
 
     def remove_network(self, network_id: str) -> None:
@@ -180,6 +180,22 @@ class DockerHost:
         container_id: str = created["Id"]
         if files:
             self.put_files(container_id, files)
+        return container_id
+
+    def create_helper(self, kind: str, image: str, command: list[str], files: list[File]) -> str:
+        """Create (not start) a container that may change this machine's own network; returns its id."""
+        name = self.settings.resource_name(kind)
+        self.remove_container(name)
+        options = {"network_mode": "host", "cap_drop": ["ALL"], "cap_add": ["NET_ADMIN"], "init": True}
+        created = self.api.create_container(
+            image,
+            name=name,
+            command=command,
+            labels=self.settings.labels(kind, kind),
+            host_config=self.api.create_host_config(**options),
+        )
+        container_id: str = created["Id"]
+        self.put_files(container_id, files)
         return container_id
 
     def put_files(self, container_id: str, files: list[File]) -> None:

@@ -19,9 +19,12 @@ from localcloud.reconcilers.metadata import Metadata
 from localcloud.reconcilers.metrics import Metrics
 from localcloud.reconcilers.networks import Networks
 from localcloud.reconcilers.scheduled_actions import ScheduledActions
+from localcloud.reconcilers.traffic import Traffic
 
 
 def build_reconcilers(docker_host: DockerHost, images: MachineImages) -> list[Reconciler]:
+    traffic = Traffic(docker_host)
+    traffic.establish()  # before any machine runs
     return [
         Networks(docker_host),
         Metadata(docker_host),
@@ -30,6 +33,7 @@ def build_reconcilers(docker_host: DockerHost, images: MachineImages) -> list[Re
         ScheduledActions(),
         InstanceRefreshes(),
         AutoScalingGroups(),
+        traffic,
         Instances(docker_host, images),
         InstanceStatus(),
         Amis(docker_host, images),

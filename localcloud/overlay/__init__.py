@@ -17,6 +17,7 @@ from localcloud.overlay import (
     rds,
     scaling_policies,
     scheduled_actions,
+    security_groups,
 )
 
 
@@ -32,3 +33,4 @@ def install() -> None:
     elbv2.install()
     interfaces.install()
     rds.install()
+    security_groups.install()

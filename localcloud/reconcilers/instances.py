@@ -18,7 +18,6 @@ from localcloud.machine_images import MachineImages
 from localcloud.overlay import ec2
 from localcloud.overlay.ec2 import decoded_user_data, set_state
 from localcloud.overlay.interfaces import mac_address
-from localcloud.reconcilers.networks import reaches_internet
 
 LOGGER = logging.getLogger(__name__)
 KIND = "instance"
@@ -223,13 +222,10 @@ class Instances:
         self._switch_on(instance, container.container_id)
 
     def _switch_on(self, instance: Any, container_id: str) -> None:
-        """Start a machine. Docker gives it a way out; AWS does so only where the route table says so."""
+        """Start a machine. What it may send and receive is decided outside of it."""
         with API_LOCK:
             ec2.begin_boot(instance)
-            connected = reaches_internet(instance)
         self._docker.start(container_id)
-        if not connected:
-            self._docker.execute(container_id, ["ip", "route", "delete", "default"])
 
     def _remover(self, container: Container) -> functools.partial[None]:
         return functools.partial(self._docker.remove_container, container.container_id)

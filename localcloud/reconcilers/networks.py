@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from typing import Any
 
 from localcloud import backends
 from localcloud.controller import Action, Observed
@@ -35,16 +34,3 @@ class Networks:
                 remove = functools.partial(self._docker.remove_network, network_id)
                 actions.append(Action(vpc_id, "remove network", remove))
         return actions
-
-
-def reaches_internet(instance: Any) -> bool:
-    """Whether an instance has a way out: a default route to a NAT gateway, or to an internet gateway and a public
-    address of its own. Under the API lock."""
-    tables = [table for table in instance.ec2_backend.route_tables.values() if table.vpc_id == instance.vpc_id]
-    own = [table for table in tables if instance.subnet_id in table._associations.values()]
-    main = [table for table in tables if table.main_association_id]
-    for table in own or main:
-        for route in table.routes:
-            if route.destination_cidr_block == "0.0.0.0/0":
-                return bool(route.nat_gateway or (route.gateway and instance.public_ip))
-    return False

@@ -1,0 +1,135 @@
+"""Security groups: who wears which is the same wherever it is asked, and what is in use can't be deleted.
+
+moto shows an interface's groups together with those that its instance had before, leaves those of load balancers and
+databases as they were, and deletes a group that others refer to.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+from moto.ec2.exceptions import DependencyViolationError, InvalidSecurityGroupNotFoundError
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
+from moto.ec2.models.instances import InstanceBackend
+from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupBackend
+from moto.elbv2.models import ELBv2Backend
+from moto.rds.models import DBInstance, RDSBackend
+
+from localcloud.overlay import rds
+
+
+def install() -> None:
+    """Change moto's classes."""
+    _install_membership()
+    _install_rules()
+    _install_deletion()
+
+
+def groups_by_id(backend: Any, group_ids: Iterable[str]) -> list[SecurityGroup]:
+    """The groups of these ids. Raises EC2's InvalidGroup.NotFound for one that there is not."""
+    found = []
+    for group_id in group_ids:
+        group = backend.get_security_group_from_id(group_id)
+        if group is None:
+            raise InvalidSecurityGroupNotFoundError(group_id)
+        found.append(group)
+    return found
+
+
+def _install_membership() -> None:
+    modify_interface = NetworkInterfaceBackend.modify_network_interface_attribute
+    set_security_groups, modify_database = ELBv2Backend.set_security_groups, RDSBackend.modify_db_instance
+
+    def group_set(self: Any) -> list[SecurityGroup]:
+        """The groups of an interface. An instance's are those of its first one."""
+        if self.instance and self.instance.security_groups and self.device_index == 0:
+            return list(self.instance.security_groups)
+        return list(self._group_set)
+
+    @functools.wraps(modify_interface)
+    def modify_interface_and_instance(self: Any, eni_id: str, group_ids: list[str], *args: Any, **kwargs: Any) -> None:
+        groups = groups_by_id(self, group_ids)
+        modify_interface(self, eni_id, group_ids, *args, **kwargs)
+        interface = self.get_network_interface(eni_id)
+        if groups and interface.instance and interface.device_index == 0:
+            interface.instance.security_groups = groups
+
+    def modify_instance_security_groups(self: Any, instance_id: str, new_group_id_list: list[str]) -> Any:
+        instance = self.get_instance(instance_id)
+        instance.security_groups = groups_by_id(self, new_group_id_list)
+        instance.nics[0]._group_set = list(instance.security_groups)
+        return instance
+
+    @functools.wraps(set_security_groups)
+    def set_groups_of_interface(self: Any, arn: str, sec_groups: list[str]) -> None:
+        set_security_groups(self, arn, sec_groups)
+        self.load_balancers[arn].interface._group_set = groups_by_id(self.ec2_backend, sec_groups)
+
+    @functools.wraps(modify_database)
+    def modify_database_and_interface(self: Any, db_instance_identifier: str, db_kwargs: dict[str, Any]) -> DBInstance:
+        if db_kwargs.get("vpc_security_group_ids"):
+            ec2 = self.describe_db_instances(db_instance_identifier)[0].interface.ec2_backend
+            groups_by_id(ec2, db_kwargs["vpc_security_group_ids"])
+        database: Any = modify_database(self, db_instance_identifier, db_kwargs)
+        if rds.is_real(database):
+            interface = database.interface
+            interface._group_set = groups_by_id(interface.ec2_backend, database.vpc_security_group_ids)
+        return database  # type: ignore[no-any-return]
+
+    NetworkInterfaceBackend.modify_network_interface_attribute = modify_interface_and_instance  # type: ignore[method-assign]
+    NetworkInterface.group_set = property(group_set)  # type: ignore[method-assign,assignment]
+    InstanceBackend.modify_instance_security_groups = modify_instance_security_groups  # type: ignore[method-assign]
+    ELBv2Backend.set_security_groups = set_groups_of_interface  # type: ignore[method-assign]
+    RDSBackend.modify_db_instance = modify_database_and_interface  # type: ignore[method-assign]
+
+
+def _install_rules() -> None:
+    create, modify = SecurityGroupBackend.create_security_group, SecurityGroupBackend.modify_security_group_rules
+
+    @functools.wraps(create)
+    def create_with_default_rule(self: Any, *args: Any, **kwargs: Any) -> SecurityGroup:
+        group = create(self, *args, **kwargs)
+        if group.is_default:
+            # "allows inbound traffic from all resources that are assigned to the security group" (VPC user guide)
+            self.authorize_security_group_ingress(
+                group.id, "-1", None, None, [], source_groups=[{"GroupId": group.id}], vpc_id=group.vpc_id
+            )
+        return group
+
+    @functools.wraps(modify)
+    def modify_references_too(self: Any, group_id: str, rules: dict[str, dict[str, Any]]) -> None:
+        modify(self, group_id, rules)
+        group = self.get_security_group_by_name_or_id(group_id)
+        for rule_id, new in rules.items():
+            rule = group.get_rule(rule_id)
+            if new.get("ReferencedGroupId"):
+                groups_by_id(self, [new["ReferencedGroupId"]])
+                rule.source_group["GroupId"] = new["ReferencedGroupId"]
+            elif new.get("PrefixListId"):
+                rule.prefix_list_id = new["PrefixListId"]
+
+    SecurityGroupBackend.create_security_group = create_with_default_rule  # type: ignore[method-assign]
+    SecurityGroupBackend.modify_security_group_rules = modify_references_too  # type: ignore[method-assign]
+
+
+def _install_deletion() -> None:
+    delete = SecurityGroupBackend._delete_security_group
+
+    @functools.wraps(delete)
+    def delete_unused(self: Any, vpc_id: str | None, group_id: str) -> None:
+        group = self.groups[vpc_id or self.default_vpc.id][group_id]
+        if group.is_default:  # goes with its VPC
+            delete(self, vpc_id, group_id)
+            return
+        for interface in self.enis.values():
+            if any(group.id == group_id for group in interface.group_set):
+                raise DependencyViolationError(f"resource {group_id} has a dependent object")
+        for other in self.describe_security_groups():
+            for rule in (*other.ingress_rules, *other.egress_rules):
+                if other is not group and rule.source_group.get("GroupId") == group_id:
+                    raise DependencyViolationError(f"resource {group_id} has a dependent object")
+        delete(self, vpc_id, group_id)
+
+    SecurityGroupBackend._delete_security_group = delete_unused  # type: ignore[method-assign]
