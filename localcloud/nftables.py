@@ -25,6 +25,7 @@ from localcloud.docker_host import DockerHost, File
 KIND = "packet-filter"
 ANY = "-1"  # AWS's word for all protocols
 LINK_LOCAL = "169.254.169.254"  # instance metadata: always reachable, on AWS too
+DISCARD_PORT = 9
 LOCAL, INTERNET, NAT, BLACKHOLE = "local", "internet", "nat", "blackhole"
 RULES_FILE = "/rules.nft"
 CHECK_INTERVAL = 5  # seconds between two looks at whether the table is still there
@@ -115,6 +116,8 @@ def render(table: str, bridges: str, vpcs: Sequence[Vpc], resolvers: Iterable[st
         ],
         "from_this_machine": [
             "type filter hook output priority filter - 10; policy accept;",
+            # An empty datagram makes the kernel ask for a machine's MAC address, which AWS's status checks do too.
+            f"oifname {ours} udp dport {DISCARD_PORT} accept",
             f"oifname {ours} jump to_vpc",
         ],
         "from_vpc": [

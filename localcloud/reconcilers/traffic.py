@@ -78,7 +78,7 @@ class Traffic:
         return nftables.render(table, bridges, vpcs, resolvers())
 
     def _vpcs(self, backend: Any, problems: set[str]) -> Iterator[Vpc]:
-        interfaces = interfaces_by_vpc(backend)
+        interfaces = interfaces_by_vpc(backend, problems)
         for vpc_id, found in interfaces.items():
             vpc = backend.vpcs.get(vpc_id)
             if vpc is None:
@@ -102,7 +102,7 @@ class Traffic:
 # -- from moto's state to plain values, under the lock ------------------------------------------------------------
 
 
-def interfaces_by_vpc(backend: Any) -> dict[str, list[Interface]]:
+def interfaces_by_vpc(backend: Any, problems: set[str]) -> dict[str, list[Interface]]:
     """VPC id -> the interfaces in it."""
     known = dict(backend.enis)
     for instance in backend.all_instances():
@@ -111,12 +111,17 @@ def interfaces_by_vpc(backend: Any) -> dict[str, list[Interface]]:
             known |= {interface.id: interface for interface in instance.nics.values()}
     public = public_interfaces(backend)
     found: dict[str, list[Interface]] = {}
-    for interface in sorted(known.values(), key=lambda interface: str(interface.id)):
+    for interface_id, interface in sorted(known.items()):
         subnet, address = interface.subnet, interface.private_ip_address
-        if subnet is not None and address and ipaddress.ip_address(address) in subnet.cidr:
+        try:
+            if ipaddress.IPv4Address(address) not in subnet.cidr:
+                continue
             groups = tuple(sorted({group.id for group in interface.group_set}))
-            is_public = bool(interface.public_ip) or interface.id in public
-            found.setdefault(subnet.vpc_id, []).append(Interface(address, groups, is_public))
+        except (ValueError, AttributeError) as error:
+            problems.add(f"{interface_id}: the interface is malformed, so nothing reaches it: {error}")
+            continue
+        is_public = bool(interface.public_ip) or interface_id in public
+        found.setdefault(subnet.vpc_id, []).append(Interface(address, groups, is_public))
     return found
 
 
