@@ -1,7 +1,7 @@
 """Security groups: who wears which is the same wherever it is asked, and what is in use can't be deleted.
 
-moto shows an interface's groups together with those that its instance had before, leaves those of load balancers and
-databases as they were, and deletes a group that others refer to.
+moto shows an interface's groups together with those that its instance had before, leaves those of a load balancer
+as they were, and deletes a group that others refer to.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface, Network
 from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupBackend
 from moto.elbv2.models import ELBv2Backend
-from moto.rds.models import DBInstance, RDSBackend
-
-from localcloud.overlay import rds
 
 
 def install() -> None:
@@ -40,7 +37,7 @@ def groups_by_id(backend: Any, group_ids: Iterable[str]) -> list[SecurityGroup]:
 
 def _install_membership() -> None:
     modify_interface = NetworkInterfaceBackend.modify_network_interface_attribute
-    set_security_groups, modify_database = ELBv2Backend.set_security_groups, RDSBackend.modify_db_instance
+    set_security_groups = ELBv2Backend.set_security_groups
 
     def group_set(self: Any) -> list[SecurityGroup]:
         """The groups of an interface. An instance's are those of its first one."""
@@ -67,22 +64,10 @@ def _install_membership() -> None:
         set_security_groups(self, arn, sec_groups)
         self.load_balancers[arn].interface._group_set = groups_by_id(self.ec2_backend, sec_groups)
 
-    @functools.wraps(modify_database)
-    def modify_database_and_interface(self: Any, db_instance_identifier: str, db_kwargs: dict[str, Any]) -> DBInstance:
-        if db_kwargs.get("vpc_security_group_ids"):
-            ec2 = self.describe_db_instances(db_instance_identifier)[0].interface.ec2_backend
-            groups_by_id(ec2, db_kwargs["vpc_security_group_ids"])
-        database: Any = modify_database(self, db_instance_identifier, db_kwargs)
-        if rds.is_real(database):
-            interface = database.interface
-            interface._group_set = groups_by_id(interface.ec2_backend, database.vpc_security_group_ids)
-        return database  # type: ignore[no-any-return]
-
     NetworkInterfaceBackend.modify_network_interface_attribute = modify_interface_and_instance  # type: ignore[method-assign]
     NetworkInterface.group_set = property(group_set)  # type: ignore[method-assign,assignment]
     InstanceBackend.modify_instance_security_groups = modify_instance_security_groups  # type: ignore[method-assign]
     ELBv2Backend.set_security_groups = set_groups_of_interface  # type: ignore[method-assign]
-    RDSBackend.modify_db_instance = modify_database_and_interface  # type: ignore[method-assign]
 
 
 def _install_rules() -> None:
