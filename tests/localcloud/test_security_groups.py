@@ -310,7 +310,7 @@ def test_database_is_reached_from_its_group_only(cloud: Cloud, pair: Pair, group
         found: dict[str, Any] = next(row for row in interfaces if row["SubnetId"] in cloud.subnet_ids[1:])
         return found
 
-    wait_until(lambda: database()["DBInstanceStatus"] == "available", what="the database is there")
+    wait_until(lambda: database()["DBInstanceStatus"] == "available", 180, what="the database is there")
     host = database()["Endpoint"]["Address"]
     wait_until(lambda: reaches(cloud, pair.client, host, 5432), what="its group reaches it")
     assert not reaches(cloud, pair.server, host, 5432)
