@@ -92,7 +92,7 @@ def machine(cloud: Cloud, login: Login, role: str) -> Iterator[Machine]:
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
     )
     address = cloud.instance(instance_id)["PrivateIpAddress"]
-    login.wait(address, "echo it answers")
+    login.wait(address, "cloud-init status --wait")  # which may start the SSH server anew
     with login.tunnel(address, "169.254.169.254:80") as local:
         yield Machine(instance_id, cloud, Metadata(local))
     cloud.terminate(instance_id)
