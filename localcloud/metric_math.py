@@ -247,8 +247,13 @@ def period_of(queries: Sequence[MetricDataQuery]) -> int:
     return max(periods, default=60)
 
 
-def evaluate_queries(queries: Sequence[MetricDataQuery], measured: Mapping[str, Series], count: int) -> Series:
-    """The values of the query that returns data; `measured` are those of the queries that name a metric."""
+def evaluate_queries(
+    queries: Sequence[MetricDataQuery], measured: Mapping[str, Series], count: int, wanted: str | None = None
+) -> Series:
+    """The values of the query `wanted`, or of the one that returns data.
+
+    `measured` are those of the queries that name a metric.
+    """
     known = dict(measured)
     waiting = [query for query in queries if query.expression]
     while waiting:
@@ -261,5 +266,4 @@ def evaluate_queries(queries: Sequence[MetricDataQuery], measured: Mapping[str, 
             scope = {name: known[name] for name in known if name in measured or name in names_of(tree)}
             known[query.id] = evaluate(tree, scope, count)
             waiting.remove(query)
-    result = next(query.id for query in queries if str(query.return_data).lower() != "false")
-    return known[result]
+    return known[wanted or next(query.id for query in queries if str(query.return_data).lower() != "false")]

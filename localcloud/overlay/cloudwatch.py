@@ -13,7 +13,6 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-import moto.cloudwatch.models
 from moto.cloudwatch.exceptions import InvalidParameterCombination, InvalidParameterValue, ValidationError
 from moto.cloudwatch.models import Alarm, CloudWatchBackend, MetricDatumBase
 from moto.cloudwatch.responses import CloudWatchResponse
@@ -197,39 +196,6 @@ def install() -> None:
         alarm.state_reason, alarm.state_reason_data, alarm.state_value = state
         change_state(self, alarm, state_value, reason, reason_data or "{}")
 
-    def get_metric_statistics(self: Any) -> ActionResult:
-        """moto adds up all metrics that have the dimensions among theirs, and knows no percentiles."""
-        request = self._get_params()
-        names = [*(request.get("Statistics") or []), *(request.get("ExtendedStatistics") or [])]
-        start, end, period = epoch(request["StartTime"]), epoch(request["EndTime"]), int(request["Period"])
-        if not names:
-            raise InvalidParameterCombination("Must specify either Statistics or ExtendedStatistics")
-        if start >= end:
-            raise InvalidParameterValue("The parameter StartTime must be less than the parameter EndTime.")
-        wanted = {(dimension["Name"], dimension["Value"]) for dimension in request.get("Dimensions") or []}
-        periods: dict[float, list[Any]] = {}
-        for datum in self.cloudwatch_backend.get_all_metrics():
-            if (datum.namespace, datum.name) != (request["Namespace"], request["MetricName"]):
-                continue
-            if request.get("Unit") not in (None, datum.unit):
-                continue
-            at = epoch(datum.timestamp)
-            if start <= at < end and {(d.name, d.value) for d in datum.dimensions} == wanted:
-                periods.setdefault(at // period * period, []).append(datum)
-        points = []
-        for begin, datums in sorted(periods.items()):
-            values = {name: aggregate(datums, name) for name in names}
-            extended = {name: value for name, value in values.items() if name.startswith("p")}
-            points.append(
-                {
-                    "Timestamp": datetime.fromtimestamp(begin, UTC),
-                    "Unit": datums[0].unit or "None",
-                    **{name: value for name, value in values.items() if name not in extended},
-                    **({"ExtendedStatistics": extended} if extended else {}),
-                }
-            )
-        return ActionResult({"Label": request["MetricName"], "Datapoints": points})
-
     def describe_alarms(self: Any) -> ActionResult:
         names, kinds = self._get_param("AlarmNames", []), self._get_param("AlarmTypes", []) or ["MetricAlarm"]
         prefix, action = self._get_param("AlarmNamePrefix"), self._get_param("ActionPrefix")
@@ -297,28 +263,90 @@ def install() -> None:
     backend.set_alarm_state = set_alarm_state
     backend.disable_alarm_actions = switch(False, disable)
     backend.enable_alarm_actions = switch(True, enable)
-    response.get_metric_statistics = get_metric_statistics
+    response.get_metric_statistics = _get_metric_statistics
+    response.get_metric_data = _get_metric_data
     response.describe_alarms = describe_alarms
     response.put_composite_alarm = put_composite_alarm
     response.describe_alarm_history = describe_alarm_history
-    models: Any = moto.cloudwatch.models
-    models.parse_expression = _evaluate_results
 
 
-def _evaluate_results(expression: str, results: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
-    """An expression of GetMetricData over what the other queries gave: values and their timestamps."""
-    descending = any(len(r["timestamps"]) > 1 and r["timestamps"][0] > r["timestamps"][1] for r in results)
-    times = sorted({time for result in results for time in result["timestamps"]}, reverse=descending)
-    series: dict[str, metric_math.Series] = {}
-    for result in results:
-        values = dict(zip(result["timestamps"], result["values"], strict=True))
-        series[result["id"]] = [None if values.get(time) is None else float(values[time]) for time in times]
-    try:
-        found = metric_math.evaluate(metric_math.parse(expression), series, len(times))
-    except metric_math.MetricMathError as error:
-        raise ValidationError(str(error)) from error
-    pairs = [(value, time) for value, time in zip(found, times, strict=True) if value is not None]
-    return [value for value, _time in pairs], [time for _value, time in pairs]
+def _in_periods(data: list[Any], metric: dict[str, Any], unit: str | None, period: int) -> dict[float, list[Any]]:
+    """The samples of a metric by the start of their period; those without a dimension of the metric's are another's."""
+    wanted = {(dimension["Name"], dimension["Value"]) for dimension in metric.get("Dimensions") or []}
+    found: dict[float, list[Any]] = {}
+    for datum in data:
+        if (datum.namespace, datum.name) != (metric["Namespace"], metric["MetricName"]):
+            continue
+        if unit in (None, datum.unit) and {(d.name, d.value) for d in datum.dimensions} == wanted:
+            found.setdefault(epoch(datum.timestamp) // period * period, []).append(datum)
+    return found
+
+
+def _data_between(self: Any, request: dict[str, Any]) -> list[Any]:
+    start, end = epoch(request["StartTime"]), epoch(request["EndTime"])
+    if start >= end:
+        raise InvalidParameterValue("The parameter StartTime must be less than the parameter EndTime.")
+    return [datum for datum in self.cloudwatch_backend.get_all_metrics() if start <= epoch(datum.timestamp) < end]
+
+
+def _get_metric_statistics(self: Any) -> ActionResult:
+    """moto adds up all metrics that have the dimensions among theirs, and knows no percentiles."""
+    request = self._get_params()
+    names = [*(request.get("Statistics") or []), *(request.get("ExtendedStatistics") or [])]
+    if not names:
+        raise InvalidParameterCombination("Must specify either Statistics or ExtendedStatistics")
+    points = []
+    periods = _in_periods(_data_between(self, request), request, request.get("Unit"), int(request["Period"]))
+    for begin, datums in sorted(periods.items()):
+        values = {name: aggregate(datums, name) for name in names}
+        extended = {name: value for name, value in values.items() if name.startswith("p")}
+        points.append(
+            {
+                "Timestamp": datetime.fromtimestamp(begin, UTC),
+                "Unit": datums[0].unit or "None",
+                **{name: value for name, value in values.items() if name not in extended},
+                **({"ExtendedStatistics": extended} if extended else {}),
+            }
+        )
+    return ActionResult({"Label": request["MetricName"], "Datapoints": points})
+
+
+def _get_metric_data(self: Any) -> ActionResult:
+    """moto mixes metrics of one name, knows no percentiles, and of metric math only an id."""
+    request = self._get_params()
+    asked = request.get("MetricDataQueries") or []
+    queries = metric_math.queries_of(asked, 60)
+    data = _data_between(self, request)
+    found: dict[str, dict[float, float]] = {}
+    for given in asked:
+        if stat := given.get("MetricStat"):
+            periods = _in_periods(data, stat["Metric"], stat.get("Unit"), int(stat["Period"]))
+            values = {begin: aggregate(datums, stat["Stat"]) for begin, datums in periods.items()}
+            found[given["Id"]] = {begin: value for begin, value in values.items() if value is not None}
+    times = sorted({begin for values in found.values() for begin in values})
+    series: dict[str, metric_math.Series] = {name: [v.get(time) for time in times] for name, v in found.items()}
+    results = []
+    for given, query in zip(asked, queries, strict=True):
+        if given.get("ReturnData") is False:
+            continue
+        try:
+            values_of = metric_math.evaluate_queries(queries, series, len(times), query.id)
+        except metric_math.MetricMathError as error:
+            raise ValidationError(str(error)) from error
+        points = [(time, value) for time, value in zip(times, values_of, strict=True) if value is not None]
+        if request.get("ScanBy") != "TimestampAscending":
+            points.reverse()
+        stat = given.get("MetricStat")
+        results.append(
+            {
+                "Id": query.id,
+                "Label": given.get("Label") or (stat["Metric"]["MetricName"] if stat else query.id),
+                "Timestamps": [datetime.fromtimestamp(time, UTC) for time, _value in points],
+                "Values": [value for _time, value in points],
+                "StatusCode": "Complete",
+            }
+        )
+    return ActionResult({"MetricDataResults": results})
 
 
 def _check_alarm(backend: Any, request: dict[str, Any]) -> None:

@@ -209,11 +209,13 @@ class AutoScalingGroups:
                 member.health_status, member.unhealthy_cause = UNHEALTHY, ELB_FAILURE
 
     def _replace_unhealthy(self, group: Any) -> None:
-        for member in list(group.instance_states):
-            if member.lifecycle_state == IN_SERVICE and member.health_status == UNHEALTHY:
+        kept = kept_until_replaced(group)
+        for member in unhealthy_members(group):
+            if member not in kept:
                 LOGGER.info("%s: replacing %s: %s", group.name, member.instance_id, member.unhealthy_cause)
                 begin_termination(member, _at(member.unhealthy_cause))
                 group.replacements_due += 1
+        group.replacements_due = max(group.replacements_due, len(kept))
 
     def _replace_expired(self, group: Any) -> None:
         """Replace members that are older than the group lets them become: the oldest, when nothing else changes."""
@@ -229,7 +231,8 @@ class AutoScalingGroups:
     # -- capacity -------------------------------------------------------------------------------------------------
 
     def _match_capacity(self, group: Any) -> None:
-        active = [member for member in group.instance_states if member.active]
+        kept = kept_until_replaced(group)
+        active = [member for member in group.instance_states if member.active and member not in kept]
         wanted = group.desired_capacity + group.surplus + self._held_for_balance(group)
         if len(active) < wanted and not suspended(group, "Launch"):
             for _ in range(wanted - len(active)):
@@ -311,6 +314,32 @@ EXPIRED = "an instance was taken out of service in response to its maximum insta
 
 def _at(text: str) -> str:
     return f"At {now_text()} {text}"
+
+
+def unhealthy_members(group: Any) -> list[Member]:
+    return [
+        member
+        for member in group.instance_states
+        if member.lifecycle_state == IN_SERVICE and member.health_status == UNHEALTHY
+    ]
+
+
+def kept_until_replaced(group: Any) -> list[Member]:
+    """Unhealthy members that stay until others are in service for them, as the group's maintenance policy asks.
+
+    Without such a policy, or one whose maximum is not above 100 %, an unhealthy instance goes at once. No more are kept
+    at a time than the maximum leaves room for.
+    Source: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-maintenance-policy.html
+    """
+    policy = getattr(group, "instance_maintenance_policy", None) or {}
+    maximum = int(policy.get("MaxHealthyPercentage") or 0)
+    if maximum <= 100 or suspended(group, "Launch"):
+        return []
+    unhealthy = unhealthy_members(group)
+    in_service = sum(member.lifecycle_state == IN_SERVICE for member in group.instance_states) - len(unhealthy)
+    missing = max(0, group.desired_capacity - in_service)
+    room = max(1, group.desired_capacity * maximum // 100 - group.desired_capacity)
+    return unhealthy[: min(missing, room)]
 
 
 def launch_cause(group: Any, active: int, wanted: int) -> str:

@@ -162,6 +162,25 @@ def test_member_that_is_too_old_is_replaced(world: World, monkeypatch: pytest.Mo
     assert "86400" in refused(world.autoscaling.update_auto_scaling_group, **GROUP, MaxInstanceLifetime=60)
 
 
+def test_maintenance_policy_launches_before_the_unhealthy_goes(world: World) -> None:
+    policy = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 150}
+    world.create_group(DesiredCapacity=2, InstanceMaintenancePolicy=policy)
+    world.settle()
+    failing, _other = world.members()
+    failing.health_status, failing.unhealthy_cause = "Unhealthy", "test"
+    world.reconcile()
+    assert (failing.lifecycle_state, len(world.members("Pending"))) == ("InService", 1)
+    world.settle()
+    assert failing not in world.group.instance_states
+    assert len(world.members()) == 2
+    assert world.causes("Launching")[0] == (
+        "an instance was launched in response to an unhealthy instance needing to be replaced."
+    )
+    count = len(world.group.activities)
+    world.settle()
+    assert len(world.group.activities) == count
+
+
 # -- suspended processes ---------------------------------------------------------------------------------------------
 
 
