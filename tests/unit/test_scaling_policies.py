@@ -162,6 +162,32 @@ def test_policies_that_are_refused(world: World, policy: dict[str, Any], words: 
         world.autoscaling.put_scaling_policy(**GROUP, PolicyName="p", **policy)
 
 
+def test_alarm_stops_an_instance_and_says_what_it_could_not_do(world: World) -> None:
+    world.create_group(DesiredCapacity=1)
+    world.settle()
+    (member,) = world.members()
+    cloudwatch = world.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="a",
+        Namespace="AWS/EC2",
+        MetricName="CPUUtilization",
+        Dimensions=[{"Name": "InstanceId", "Value": member.instance_id}],
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        Statistic="Average",
+        ComparisonOperator="GreaterThanThreshold",
+        AlarmActions=[f"arn:aws:automate:{REGION}:ec2:recover", f"arn:aws:automate:{REGION}:ec2:stop"],
+    )
+    cloudwatch.set_alarm_state(AlarmName="a", StateValue="ALARM", StateReason="test")
+    assert member.instance.state == "stopping"
+    history = cloudwatch.describe_alarm_history(AlarmName="a", HistoryItemType="Action")["AlarmHistoryItems"]
+    assert [item["HistorySummary"] for item in history] == [
+        f"Successfully executed action arn:aws:automate:{REGION}:ec2:stop",
+        f"Failed to execute action arn:aws:automate:{REGION}:ec2:recover",
+    ]
+
+
 def test_step_is_taken_from_what_was_there_before_the_last_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.create_group(DesiredCapacity=2, MinSize=1)
     world.settle()
