@@ -18,8 +18,8 @@ BUSY, IDLE = 3, 2
 
 
 @pytest.fixture(scope="module")
-def group(cloud: Cloud) -> Iterator[str]:
-    """A group of one instance, 1 to 3."""
+def group_of_all(cloud: Cloud) -> Iterator[str]:
+    """A group, 1 to 3, whose size each test may change."""
     ec2, autoscaling = cloud.client("ec2"), cloud.client("autoscaling")
     data = {"ImageId": cloud.base_ami_id, "InstanceType": "t3.micro"}
     template = ec2.create_launch_template(LaunchTemplateName=GROUP, LaunchTemplateData=data)["LaunchTemplate"]
@@ -35,6 +35,18 @@ def group(cloud: Cloud) -> Iterator[str]:
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
     wait_until(lambda: not autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[GROUP])["AutoScalingGroups"])
     ec2.delete_launch_template(LaunchTemplateName=GROUP)
+
+
+@pytest.fixture
+def group(cloud: Cloud, group_of_all: str) -> str:
+    """The group with one instance, and no alarm that an earlier test has left."""
+    cloudwatch = cloud.client("cloudwatch")
+    names = [alarm["AlarmName"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]]
+    if names:
+        cloudwatch.delete_alarms(AlarmNames=names)
+    cloud.client("autoscaling").set_desired_capacity(AutoScalingGroupName=group_of_all, DesiredCapacity=1)
+    wait_until(lambda: len(members(cloud)) == in_service(cloud) == 1, what="one in service")
+    return group_of_all
 
 
 def members(cloud: Cloud) -> list[dict[str, Any]]:
