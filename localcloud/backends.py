@@ -32,6 +32,9 @@ SERVICES = (
     "ssm", "sts",
 )  # fmt: skip
 
+# Those that hold no state of their own.
+STATELESS = ("instance_metadata", "moto_api", "resourcegroupstaggingapi")
+
 
 def backend_dict(service: str) -> Any:
     """moto's state of a service: account -> region -> backend."""

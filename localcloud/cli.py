@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import logging
 import os
 import shutil
@@ -70,6 +71,17 @@ def up(settings: Settings) -> None:
         return
     build_images()
     settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once: the second finds what the first one started
+        if is_ready(settings):
+            print(f"already running at {settings.endpoint}")
+            return
+        start_and_wait(settings)
+    print(f"started at {settings.endpoint}")
+
+
+def start_and_wait(settings: Settings) -> None:
+    """Start the process unless it is starting already; CommandError when it does not answer in time."""
     if running_pid(settings) is None:
         if port_in_use(settings.port):
             raise CommandError(
@@ -88,7 +100,6 @@ def up(settings: Settings) -> None:
                 "Type: python -m localcloud up, or, to start over: python -m localcloud down"
             )
         time.sleep(0.1)
-    print(f"started at {settings.endpoint}")
 
 
 def allow_many_machines() -> None:

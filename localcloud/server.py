@@ -33,6 +33,7 @@ def serve(settings: Settings) -> None:
     from werkzeug.serving import make_server
 
     from localcloud import instance_metadata, overlay
+    from localcloud.backends import SERVICES, STATELESS
     from localcloud.controller import Controller
     from localcloud.persistence import StateStore
     from localcloud.wiring import build_reconcilers
@@ -44,7 +45,14 @@ def serve(settings: Settings) -> None:
     images.offer_base_ami()
     docker_host = DockerHost(settings)
     controller = Controller(docker_host, store, build_reconcilers(docker_host, images))
-    api = DomainDispatcherApplication(create_backend_app)
+
+    def create_app(service: Any) -> Any:
+        """moto's application of a service, made with the first request to it."""
+        if service not in (*SERVICES, *STATELESS):
+            LOGGER.warning("%s: its state is not kept: it is lost with this process, and nothing is behind it", service)
+        return create_backend_app(service)
+
+    api = DomainDispatcherApplication(create_app)
     application = _one_at_a_time(api, controller.wake, store.save, controller.pass_times)
     server = make_server("127.0.0.1", settings.port, application, threaded=True, request_handler=MotoRequestHandler)
 

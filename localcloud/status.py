@@ -16,7 +16,8 @@ Rows = Iterable[tuple[str, ...]]
 
 
 def show(settings: Settings, region: str = "us-east-1") -> str:
-    """The screen: a table each for instances, images, groups, load balancers' targets, databases and alarms."""
+    """The screen: a table each for instances, images, groups, load balancers' targets, databases and alarms, and
+    one of what is broken."""
 
     def client(service: str) -> Any:
         return boto3.client(
@@ -35,6 +36,7 @@ def show(settings: Settings, region: str = "us-east-1") -> str:
         ("Targets", ("target group", "target", "health", "reason"), lambda: _targets(client("elbv2"))),
         ("Databases", ("id", "state", "engine", "endpoint"), lambda: _databases(client("rds"))),
         ("Alarms", ("name", "state", "reason"), lambda: _alarms(client("cloudwatch"))),
+        ("Broken", ("what", "state", "why"), lambda: _broken(client)),
     ]
     parts = [f"The local cloud at {settings.endpoint}, {region}{_pass_time(settings)}"]
     parts += [_table(title, header, list(rows())) for title, header, rows in tables]
@@ -113,3 +115,33 @@ def _alarms(cloudwatch: Any) -> Rows:
     found = cloudwatch.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
     for alarm in found["MetricAlarms"] + found["CompositeAlarms"]:
         yield alarm["AlarmName"], alarm["StateValue"], alarm.get("StateReason", "")[:70]
+
+
+def _broken(client: Callable[[str], Any]) -> Rows:
+    """What will not get well by itself, and why as far as the API knows."""
+    log = "python -m localcloud logs"
+    ec2, rds, autoscaling = client("ec2"), client("rds"), client("autoscaling")
+    for reservation in ec2.describe_instances()["Reservations"]:
+        for instance in reservation["Instances"]:
+            reason = instance.get("StateReason", {})
+            if reason.get("Code", "").startswith("Server."):
+                yield instance["InstanceId"], instance["State"]["Name"], reason["Message"]
+    for instance in ec2.describe_instance_status()["InstanceStatuses"]:
+        status = instance["InstanceStatus"]["Status"]
+        if status == "impaired":
+            yield instance["InstanceId"], status, f"it does not boot; aws ec2 get-console-output, {log}"
+    for image in ec2.describe_images(Owners=["self"])["Images"]:
+        if image["State"] == "failed":
+            yield image["ImageId"], image["State"], log
+    for database in rds.describe_db_instances()["DBInstances"]:
+        state = database["DBInstanceStatus"]
+        if state in ("failed", "storage-full") or state.startswith("incompatible-"):
+            yield database["DBInstanceIdentifier"], state, log
+    for snapshot in rds.describe_db_snapshots()["DBSnapshots"]:
+        if snapshot["Status"] == "failed":
+            yield snapshot["DBSnapshotIdentifier"], snapshot["Status"], log
+    for group in autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]:
+        name = group["AutoScalingGroupName"]
+        for activity in autoscaling.describe_scaling_activities(AutoScalingGroupName=name)["Activities"][:1]:
+            if activity["StatusCode"] in ("Failed", "Cancelled"):
+                yield name, activity["StatusCode"], activity.get("StatusMessage", "") or activity["Description"]

@@ -6,6 +6,7 @@ moto's instances are available the moment they are asked for. Here the API's req
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 import logging
@@ -42,6 +43,7 @@ DEFERRED = {
     "storage_throughput": "StorageThroughput",
     "storage_type": "StorageType",
 }
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 RESTARTING = ("db_instance_class", "engine_version", "port")  # changes that a running server restarts for
 
 # -- what the reconciler asks ---------------------------------------------------------------------------------------
@@ -78,6 +80,27 @@ def immediate_parameters(database: Any) -> dict[str, str]:
         if wanted[name].get("ApplyMethod") == "immediate":
             values[name] = value
     return values
+
+
+def in_maintenance_window(window: str, now: datetime.datetime) -> bool:
+    """Whether `now` (UTC) is in a weekly window such as `sun:23:30-mon:00:30`."""
+
+    def minute_of_week(text: str) -> int:
+        day, hour, minute = text.split(":")
+        return (WEEKDAYS.index(day) * 24 + int(hour)) * 60 + int(minute)
+
+    begin, end = map(minute_of_week, window.split("-"))
+    minute = (now.weekday() * 24 + now.hour) * 60 + now.minute
+    return begin <= minute < end if begin <= end else minute >= begin or minute < end
+
+
+def apply_pending_changes(database: Any, now: datetime.datetime) -> None:
+    """Make the changes that waited for the maintenance window, when it is there."""
+    if database.pending_changes and in_maintenance_window(database.preferred_maintenance_window, now):
+        database.restart_wanted = database.restart_wanted or any(key in database.pending_changes for key in RESTARTING)
+        for key, value in database.pending_changes.items():
+            setattr(database, key, value)
+        database.pending_changes = {}
 
 
 def master_password(database: Any) -> str:

@@ -100,8 +100,9 @@ def table() -> dict[str, Parameter]:
     with TABLE.open(newline="") as file:
         for row in csv.DictReader(file):
             choices = BOOLEANS if row["vartype"] == "bool" else tuple(filter(None, row["choices"].split("|")))
-            parameters[row["name"]] = Parameter(
-                row["name"],
+            name = row["name"].lower()  # RDS writes timezone where PostgreSQL writes TimeZone
+            parameters[name] = Parameter(
+                name,
                 row["context"] == "postmaster",
                 types[row["vartype"]],
                 row["min_val"],

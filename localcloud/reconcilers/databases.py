@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import logging
 import re
@@ -69,6 +70,8 @@ class Databases:
             return None  # that comes first
         if database.status == "backing-up":
             database.status = "available"
+        if database.status == "available":
+            rds.apply_pending_changes(database, datetime.datetime.now(datetime.UTC))
         if database.status == "available" and database.restart_wanted:
             database.status = "modifying"
         key, status = database.dbi_resource_id, database.status

@@ -62,17 +62,22 @@ class Cloud:
 
     # -- the process ------------------------------------------------------------------------------------------------
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """In which `python -m localcloud` is this cloud's."""
+        return {
+            **os.environ,
+            "LOCALCLOUD_PORT": str(self.port),
+            "LOCALCLOUD_HOME": str(self.home),
+            "AWS_PROFILE": "one-of-the-users-own",  # must not matter
+        }
+
     def localcloud(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m localcloud …` for this cloud; CalledProcessError when it fails."""
         return subprocess.run(
             [sys.executable, "-m", "localcloud", *arguments],
             cwd=PROJECT_ROOT,
-            env={
-                **os.environ,
-                "LOCALCLOUD_PORT": str(self.port),
-                "LOCALCLOUD_HOME": str(self.home),
-                "AWS_PROFILE": "one-of-the-users-own",  # must not matter
-            },
+            env=self.environment,
             check=True,
             text=True,
             stdout=subprocess.PIPE,

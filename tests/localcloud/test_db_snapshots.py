@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 from botocore.exceptions import ClientError
-from running_cloud import Cloud, docker, wait_until
+from running_cloud import PROJECT_ROOT, Cloud, docker, wait_until
+from terraform_stack import terraform_stack
 
 PASSWORD = "first-Password_1"
 NAME = "snapshot-test"
@@ -203,11 +208,80 @@ def test_database_whose_container_was_removed_has_failed_and_says_why(cloud: Clo
 
     wait_until(lambda: status() == "failed", what="again has failed")
     assert "again: its container is gone, and with it the data" in cloud.log
-    assert "again" in next(line for line in cloud.localcloud("status").stdout.splitlines() if "failed" in line)
+    broken = cloud.localcloud("status").stdout.partition("Broken:")[2].splitlines()
+    assert [line.split()[:2] for line in broken if "again" in line] == [["again", "failed"]]
     with pytest.raises(ClientError, match="not currently in the available state"):
         rds.delete_db_instance(DBInstanceIdentifier="again", FinalDBSnapshotIdentifier="too-late")
     rds.delete_db_instance(DBInstanceIdentifier="again", SkipFinalSnapshot=True)
     rds.get_waiter("db_instance_deleted").wait(DBInstanceIdentifier="again", WaiterConfig=QUICK)
+
+
+TERRAFORM = """
+variable "security_group_id" {
+  type = string
+}
+
+resource "aws_db_snapshot" "this" {
+  db_instance_identifier = "snapshot-test"
+  db_snapshot_identifier = "by-terraform"
+  tags                   = { Name = "by-terraform" }
+}
+
+resource "aws_db_instance" "restored" {
+  identifier                = "by-terraform"
+  snapshot_identifier       = aws_db_snapshot.this.id
+  instance_class            = "db.t4g.micro"
+  db_subnet_group_name      = "snapshot-test"
+  vpc_security_group_ids    = [var.security_group_id]
+  final_snapshot_identifier = "by-terraform-final"
+  apply_immediately         = true
+  copy_tags_to_snapshot     = true
+  tags                      = { Name = "by-terraform" }
+}
+"""
+
+
+def test_terraform_takes_and_restores_snapshots(cloud: Cloud, rds: Any, tmp_path: Path) -> None:
+    query(cloud, NAME, "CREATE TABLE for_terraform AS SELECT 7 AS answer")
+    variables = {"security_group_id": cloud.security_group_id}
+    with terraform_stack(cloud, tmp_path, TERRAFORM, variables) as stack:
+        stack.apply()
+        assert query(cloud, "by-terraform", "SELECT answer FROM for_terraform") == 7
+        stack.assert_no_drift()
+    snapshots = rds.describe_db_snapshots()["DBSnapshots"]
+    assert {s["DBSnapshotIdentifier"] for s in snapshots if "terraform" in s["DBSnapshotIdentifier"]} == {
+        "by-terraform-final"
+    }
+
+
+def test_ansible_takes_and_deletes_snapshots(cloud: Cloud, rds: Any) -> None:
+    def module(**options: Any) -> str:
+        arguments = {
+            "db_snapshot_identifier": "by-ansible",
+            "db_instance_identifier": NAME,
+            "wait": True,
+            "endpoint_url": cloud.endpoint,
+            "region": "us-east-1",
+            "access_key": "test",
+            "secret_key": "test",
+            **options,
+        }
+        return subprocess.run(
+            [
+                *(Path(sys.executable).with_name("ansible"), "localhost", "--inventory", "localhost,"),
+                *("--connection", "local", "--extra-vars", f"ansible_python_interpreter={sys.executable}"),
+                *("--module-name", "amazon.aws.rds_instance_snapshot", "--args", json.dumps(arguments)),
+            ],
+            cwd=PROJECT_ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    assert "CHANGED" in module(tags={"Name": "by-ansible"})
+    assert "SUCCESS" in module(tags={"Name": "by-ansible"}), "the second time nothing changes"
+    assert rds.describe_db_snapshots(DBSnapshotIdentifier="by-ansible")["DBSnapshots"][0]["Status"] == "available"
+    assert "CHANGED" in module(state="absent")
 
 
 def test_deleted_snapshots_leave_no_image(cloud: Cloud, rds: Any) -> None:
@@ -215,7 +289,7 @@ def test_deleted_snapshots_leave_no_image(cloud: Cloud, rds: Any) -> None:
         restore(rds, "no-such-snapshot", "never")
     repository = f"localcloud-{cloud.port}/db-snapshot"
     assert docker("images", "--quiet", repository).strip()
-    for name in ("busy", "copied", "final"):
+    for name in ("busy", "copied", "final", "by-terraform-final"):
         assert rds.delete_db_snapshot(DBSnapshotIdentifier=name)["DBSnapshot"]["Status"] == "deleted"
     wait_until(lambda: not docker("images", "--quiet", repository).strip(), what="no image is left")
     assert query(cloud, NAME, "SELECT 1") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -81,4 +82,13 @@ def test_damaged_state_is_an_error_that_says_what_to_type(tmp_path: Path, conten
     loaded = run(LOAD, path)
     assert loaded.returncode != 0
     assert "StateError" in loaded.stderr
+    assert "python -m localcloud down" in loaded.stderr
+
+
+def test_state_of_another_moto_is_an_error_that_says_what_to_type(tmp_path: Path) -> None:
+    path = tmp_path / "state.pickle"
+    path.write_bytes(pickle.dumps({"moto": "0.0.1", "services": {}}))
+    loaded = run(LOAD, path)
+    assert loaded.returncode != 0
+    assert "written by moto 0.0.1" in loaded.stderr
     assert "python -m localcloud down" in loaded.stderr
