@@ -154,10 +154,15 @@ class PrivateMachine:
         for table in ("filter", "nat"):
             for option in ("--flush", "--delete-chain"):
                 subprocess.run(["iptables", "--table", table, option], check=True, capture_output=True)
-        for mount in reversed(Path("/proc/self/mounts").read_text().splitlines()):
-            point = mount.split()[1]
-            if point.startswith(("/run/", str(self.disk / "docker"))):
-                subprocess.run(["umount", "--lazy", point], check=True)
+
+        def nothing_is_mounted() -> bool:
+            mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+            left = [point for point in mounts if point.startswith(("/run/", str(self.disk / "docker")))]
+            for point in reversed(left):  # some go by themselves, with the process that used them
+                subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
+            return not left
+
+        wait_until(nothing_is_mounted, 30, what="nothing is mounted")
         for entry in Path("/run").iterdir():
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
