@@ -108,6 +108,11 @@ class StateStore:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self.path)
+        directory = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)  # or a power cut could bring the old file back
+        finally:
+            os.close(directory)
         self._saved_digest = digest
         return True
 

@@ -29,6 +29,7 @@ from moto.ec2.models.instances import (
 from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses.amis import AmisResponse
+from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 from moto.ec2.responses.general import General
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.utils import parse_user_data
@@ -88,6 +89,7 @@ def install() -> None:
     _install_images()
     _install_security_groups()
     _install_launch_templates()
+    _install_volumes()
 
 
 def _install_instances() -> None:
@@ -415,3 +417,12 @@ def _install_launch_templates() -> None:
         return create_version(self, data, description)
 
     LaunchTemplate.create_version = create_clean_version  # type: ignore[method-assign]
+
+
+def _install_volumes() -> None:
+    def attach_volume(self: ElasticBlockStore) -> ActionResult:
+        """A container gets no disk while it runs, and an attachment without one would be found out much later."""
+        self.error_on_dryrun()
+        raise EC2ClientError("UnsupportedOperation", "The local cloud attaches no volumes beside the root volume.")
+
+    ElasticBlockStore.attach_volume = attach_volume  # type: ignore[method-assign]

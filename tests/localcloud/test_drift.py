@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+from botocore.exceptions import ClientError
 from running_cloud import Cloud
 from terraform_stack import terraform_stack
 
@@ -23,3 +25,14 @@ def test_second_plan_is_empty(cloud: Cloud, tmp_path: Path) -> None:
     with terraform_stack(cloud, tmp_path, (STACKS / "services.tf").read_text(), variables) as stack:
         stack.apply()
         stack.assert_no_drift()
+
+
+def test_volume_that_would_not_be_there_is_not_attached(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    instance_id = cloud.run_instance()
+    volume_id = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    with pytest.raises(ClientError, match="UnsupportedOperation"):
+        ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device="/dev/xvdf")
+    assert ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"][0]["State"] == "available"
+    ec2.delete_volume(VolumeId=volume_id)
+    cloud.terminate(instance_id)

@@ -33,7 +33,7 @@ def test_killed_engine_and_reboot(cloud: Cloud, other_machine_is_possible: None,
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(key)], check=True)
     stack.set_variables({"cidr": "10.99.0.0/16", "public_key": key.with_suffix(".pub").read_text().strip()})
     stack.init()  # here, because there is no way out of the private machine
-    done = private_machine.run_tests(HERE / "state_on_a_private_machine.py", tmp_path, port=cloud.port, timeout=900)
+    done = private_machine.run_tests(HERE / "state_on_a_private_machine.py", tmp_path, port=cloud.port, timeout=1800)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
