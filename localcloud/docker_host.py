@@ -210,7 +210,26 @@ class DockerHost:
         self.api.put_archive(container_id, "/", buffer.getvalue())
 
     def start(self, container_id: str) -> None:
-        self.api.start(container_id)
+        """Start a container. One whose network Docker lost is put into the one that was made instead."""
+        try:
+            self.api.start(container_id)
+        except docker.errors.NotFound as error:
+            if "network" not in str(error):
+                raise
+            self._join_networks_again(container_id)
+            self.api.start(container_id)
+
+    def _join_networks_again(self, container_id: str) -> None:
+        """Join the networks that have the names, but not the ids, of a stopped container's networks."""
+        networks = self.api.inspect_container(container_id)["NetworkSettings"]["Networks"]
+        for name, endpoint in networks.items():
+            self.api.disconnect_container_from_network(container_id, name, force=True)
+            self.api.connect_container_to_network(
+                container_id,
+                name,
+                ipv4_address=(endpoint["IPAMConfig"] or {}).get("IPv4Address"),
+                aliases=[alias for alias in endpoint["Aliases"] or [] if not container_id.startswith(alias)],
+            )
 
     def stop(self, container_id: str, timeout: int = 10) -> None:
         """Ask the container to shut down; after `timeout` seconds it is killed."""

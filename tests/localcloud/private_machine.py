@@ -26,6 +26,7 @@ IMAGES = "images.tar"
 INIT = """
 set -e
 mount --make-rprivate /
+awk '$2 ~ "^/run/" {print $2}' /proc/self/mounts | sort -r | xargs -r umount --lazy
 mount -t tmpfs tmpfs /run
 cp /etc/hosts "$1/hosts"
 mount --bind "$1/hosts" /etc/hosts
