@@ -223,11 +223,13 @@ class DockerHost:
         """Join the networks that have the names, but not the ids, of a stopped container's networks."""
         networks = self.api.inspect_container(container_id)["NetworkSettings"]["Networks"]
         for name, endpoint in networks.items():
+            addresses = endpoint["IPAMConfig"] or {}
             self.api.disconnect_container_from_network(container_id, name, force=True)
             self.api.connect_container_to_network(
                 container_id,
                 name,
-                ipv4_address=(endpoint["IPAMConfig"] or {}).get("IPv4Address"),
+                ipv4_address=addresses.get("IPv4Address"),
+                link_local_ips=addresses.get("LinkLocalIPs"),
                 aliases=[alias for alias in endpoint["Aliases"] or [] if not container_id.startswith(alias)],
             )
 

@@ -40,6 +40,7 @@ class Instances:
         self._images = images
         self._consoles = docker_host.settings.console_directory
         self._failed_starts: dict[str, int] = {}
+        self._switched_off: set[str] = set()  # by an outage, and not on again yet: the first try may fail
         ec2.read_consoles_with(self.console)
 
     def reconcile(self, observed: Observed) -> list[Action]:
@@ -105,6 +106,10 @@ class Instances:
             return None
         if not container.running:
             if observed.after_outage:
+                self._switched_off.add(instance.id)
+            if instance.id in self._switched_off:
+                if instance.vpc_id not in observed.networks:
+                    return None  # it is made first
                 return Action(
                     instance.id, "start again", functools.partial(self._switch_on, instance, container.container_id)
                 )
@@ -117,6 +122,7 @@ class Instances:
                 instance.stop()
                 set_state(instance, "stopped", *reason)
             return None
+        self._switched_off.discard(instance.id)
         if instance.reboots_requested:
             return Action(instance.id, "reboot", functools.partial(self._reboot, instance, container))
         return None
