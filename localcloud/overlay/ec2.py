@@ -37,6 +37,7 @@ from moto.ec2.utils import parse_user_data
 from localcloud.backends import without_lock
 from localcloud.overlay.interfaces import free_addresses, no_free_address
 
+USER_DATA_LIMIT = 16384  # bytes, before it is encoded
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 
 
@@ -53,10 +54,12 @@ def read_consoles_with(reader: ConsoleReader) -> None:
 
 def decoded_user_data(instance: Any) -> bytes:
     """User data as it was before it was encoded for the API."""
-    encoded = instance.user_data  # moto's own base64 type from RunInstances, a string from a launch template
-    if encoded and not isinstance(encoded, str):
-        encoded = encoded.as_bytes()
-    return base64.b64decode(encoded) if encoded else b""
+    return decode_user_data(instance.user_data) if instance.user_data else b""
+
+
+def decode_user_data(encoded: Any) -> bytes:
+    """From moto's own base64 type (of RunInstances) or a string (of a launch template)."""
+    return base64.b64decode(encoded if isinstance(encoded, str) else encoded.as_bytes())
 
 
 def begin_boot(instance: Any) -> None:
@@ -139,6 +142,9 @@ def _install_instances() -> None:
         if self.state in ("shutting-down", "terminated"):
             return copy.copy(self._state)
         previous = terminate(self)
+        for address in self.ec2_backend.addresses:  # an Elastic IP address stays, for another instance
+            if address.instance is self or address.eni in self.nics.values():
+                address.instance = address.eni = address.association_id = None
         set_state(self, "shutting-down")
         return previous
 
@@ -172,6 +178,9 @@ def _install_requests() -> None:
         for reservation in self.reservations.values() if token not in (None, "ABCDE") else ():  # moto's word for none
             if any(instance.client_token == token for instance in reservation.instances):
                 return reservation
+        user_data = args[0] if args else kwargs.get("user_data")
+        if user_data and len(decode_user_data(user_data)) > USER_DATA_LIMIT:
+            raise EC2ClientError("InvalidParameterValue", f"User data is limited to {USER_DATA_LIMIT} bytes")
         template = _template_data(self, kwargs)
         kwargs["metadata_options"] = {**template.get("MetadataOptions", {}), **(kwargs.get("metadata_options") or {})}
         subnet = _launch_subnet(self, kwargs, template)

@@ -59,9 +59,14 @@ def mac_address(address: str) -> str:
     return "02:42:" + ":".join(f"{byte:02x}" for byte in ipaddress.ip_address(address).packed)
 
 
+def elastic_address(interface: Any) -> Any | None:
+    return next((address for address in interface.ec2_backend.addresses if address.eni is interface), None)
+
+
 def install() -> None:
     """Change moto's subnets and network interfaces."""
     create, delete = NetworkInterface.__init__, NetworkInterfaceBackend.delete_network_interface
+    start, stop = NetworkInterface.start, NetworkInterface.stop
 
     def get_available_subnet_ip(self: Subnet, instance: Any) -> str:
         address = next_address(self)
@@ -105,6 +110,17 @@ def install() -> None:
         if interface is not None:
             interface.subnet.del_subnet_ip(interface.private_ip_address)
 
+    def switch_off(self: NetworkInterface) -> None:
+        """The public address goes back to AWS when the instance stops, an Elastic IP address stays."""
+        if elastic_address(self) is None:
+            stop(self)
+
+    def switch_on(self: NetworkInterface) -> None:
+        if elastic_address(self) is None:
+            start(self)
+
+    NetworkInterface.stop = switch_off  # type: ignore[method-assign]
+    NetworkInterface.start = switch_on  # type: ignore[method-assign]
     Subnet.get_available_subnet_ip = get_available_subnet_ip  # type: ignore[method-assign]
     Subnet.request_ip = request_ip  # type: ignore[method-assign]
     NetworkInterface.__init__ = create_in_subnet  # type: ignore[method-assign]

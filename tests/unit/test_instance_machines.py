@@ -104,6 +104,38 @@ def test_launch_is_tried_again_for_what_may_pass_but_not_for_ever(world: World, 
     assert instance.state == "terminated"
 
 
+def test_public_address_changes_with_each_start_unless_it_is_elastic(world: World) -> None:
+    ec2, instance = world.client("ec2"), launch(world)
+
+    def restart() -> str | None:
+        for call, state in ((ec2.stop_instances, "stopped"), (ec2.start_instances, "running")):
+            call(InstanceIds=[instance.id])
+            set_state(instance, state)
+        found: str | None = instance.public_ip
+        return found
+
+    set_state(instance, "running")
+    private, first = instance.private_ip, instance.public_ip
+    second = restart()
+    assert None not in (first, second)
+    assert first != second
+    elastic = ec2.allocate_address(Domain="vpc")
+    ec2.associate_address(AllocationId=elastic["AllocationId"], InstanceId=instance.id)
+    assert restart() == elastic["PublicIp"]
+    assert instance.private_ip == private
+    ec2.terminate_instances(InstanceIds=[instance.id])
+    assert not ec2.describe_addresses(AllocationIds=[elastic["AllocationId"]])["Addresses"][0]["InstanceId"]
+
+
+def test_user_data_has_a_limit(world: World) -> None:
+    ec2 = world.client("ec2")
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    request = {"ImageId": image, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1}
+    ec2.run_instances(**request, UserData="#" * 16384)
+    with pytest.raises(ec2.exceptions.ClientError, match="User data is limited to 16384 bytes"):
+        ec2.run_instances(**request, UserData="#" * 16385)
+
+
 def test_terminated_instance_is_forgotten_after_an_hour(world: World, tmp_path: Path) -> None:
     instance, machines = launch(world), Machines(tmp_path)
     set_state(instance, "terminated")
