@@ -32,6 +32,7 @@ from moto.ec2.responses.amis import AmisResponse
 from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 from moto.ec2.responses.general import General
 from moto.ec2.responses.instances import InstanceResponse
+from moto.ec2.responses.monitoring import Monitoring
 from moto.ec2.utils import parse_user_data
 
 from localcloud.backends import without_lock
@@ -88,6 +89,7 @@ def install() -> None:
     _install_requests()
     _install_status()
     _install_metadata_options()
+    _install_monitoring()
     _install_console()
     _install_images()
     _install_security_groups()
@@ -168,6 +170,7 @@ def _install_instances() -> None:
 
 def _install_requests() -> None:
     run_instances, respond = InstanceBackend.run_instances, InstanceResponse.run_instances
+    set_groups = InstanceResponse._security_grp_instance_attribute_handler
     start, stop = InstanceBackend.start_instances, InstanceBackend.stop_instances
     reboot, terminate = InstanceBackend.reboot_instances, InstanceBackend.terminate_instances
 
@@ -234,6 +237,16 @@ def _install_requests() -> None:
                     )
         return result
 
+    @functools.wraps(set_groups)
+    def set_groups_if_given(self: InstanceResponse) -> bool:
+        """moto takes an attribute that it doesn't know for an empty list of security groups."""
+        behavior = self._get_param("InstanceInitiatedShutdownBehavior.Value")
+        if behavior is not None:
+            self.ec2_backend.modify_instance_attribute(
+                self._get_param("InstanceId"), "instance_initiated_shutdown_behavior", behavior
+            )
+        return set_groups(self) if self._get_param("Groups", []) else True
+
     @functools.wraps(start)
     def start_instances(self: Any, instance_ids: list[str]) -> Any:
         for instance in self.get_multi_instances_by_id(instance_ids):
@@ -277,6 +290,7 @@ def _install_requests() -> None:
 
     InstanceBackend.run_instances = run_instances_whole  # type: ignore[method-assign]
     InstanceResponse.run_instances = respond_to_run  # type: ignore[method-assign]
+    InstanceResponse._security_grp_instance_attribute_handler = set_groups_if_given  # type: ignore[method-assign]
     InstanceBackend.start_instances = start_instances  # type: ignore[method-assign]
     InstanceBackend.stop_instances = stop_instances  # type: ignore[method-assign]
     InstanceBackend.reboot_instances = reboot_instances  # type: ignore[method-assign]
@@ -357,6 +371,20 @@ def _install_metadata_options() -> None:
         return options
 
     InstanceBackend.modify_instance_metadata_options = modify_instance_metadata_options  # type: ignore[method-assign]
+
+
+def _install_monitoring() -> None:
+    def switch(response: Monitoring, state: str) -> ActionResult:
+        instances = response.ec2_backend.get_multi_instances_by_id(response._get_param("InstanceIds", []))
+        for instance in instances:
+            instance.monitoring_state = state
+        states = [{"InstanceId": instance.id, "Monitoring": instance.monitoring} for instance in instances]
+        return ActionResult({"InstanceMonitorings": states})
+
+    # moto doesn't know these, and Terraform asks for minutes when it gets an internal error.
+    monitoring: Any = Monitoring
+    monitoring.monitor_instances = lambda self: switch(self, "enabled")
+    monitoring.unmonitor_instances = lambda self: switch(self, "disabled")
 
 
 def _install_console() -> None:

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,7 +17,9 @@ from autoscaling_group import Group
 from botocore.utils import InstanceMetadataFetcher
 from running_cloud import REGION, Cloud, wait_until
 from ssh_login import KEY_NAME, Login
+from terraform_stack import terraform_stack
 
+STACKS = Path(__file__).parent / "stacks"
 TOKEN, TTL = "X-aws-ec2-metadata-token", "X-aws-ec2-metadata-token-ttl-seconds"
 # What the first boot's user data learns, before anybody could have prepared the machine.
 USER_DATA = f"""#!/bin/sh
@@ -268,3 +271,17 @@ def test_answers_and_tokens_outlive_the_api_process(cloud: Cloud, machine: Machi
     cloud.kill()
     cloud.up()
     assert machine.metadata.request("/latest/meta-data/instance-id", **{TOKEN: token}) == (200, machine.instance_id)
+
+
+def test_second_plan_of_instances_is_empty(cloud: Cloud, tmp_path: Path) -> None:
+    variables = {
+        "subnet_ids": cloud.subnet_ids,
+        "security_group_id": cloud.security_group_id,
+        "ami_id": cloud.base_ami_id,
+    }
+    with terraform_stack(cloud, tmp_path, (STACKS / "instances.tf").read_text(), variables) as stack:
+        stack.apply()
+        stack.assert_no_drift()
+        launched = cloud.instance(stack.outputs()["instance_id"])
+        assert launched["MetadataOptions"]["HttpTokens"] == "required"
+        assert launched["IamInstanceProfile"]["Arn"].endswith("/drift-instance")
