@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509 import Certificate, load_pem_x509_certificate
 from moto.ssm.models import ParameterDict
 
 from localcloud.backends import API_LOCK, SERVICES, backend_dict
@@ -48,6 +49,8 @@ class _Pickler(pickle.Pickler):
         if isinstance(obj, (RSAPrivateKey, EllipticCurvePrivateKey)):  # KMS's asymmetric keys
             pem = obj.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             return _private_key, (pem,)
+        if isinstance(obj, Certificate):  # ACM's
+            return _certificate, (obj.public_bytes(Encoding.PEM),)
         return NotImplemented
 
 
@@ -60,6 +63,10 @@ def _parameter_dict(items: dict[str, Any], attributes: dict[str, Any]) -> Parame
 
 def _private_key(pem: bytes) -> Any:
     return load_pem_private_key(pem, None)
+
+
+def _certificate(pem: bytes) -> Certificate:
+    return load_pem_x509_certificate(pem)
 
 
 def _nested_defaultdict(items: dict[Any, dict[Any, Any]]) -> Any:

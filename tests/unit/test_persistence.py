@@ -26,6 +26,7 @@ with mock_aws():
     ec2 = boto3.client("ec2", **kw)
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    boto3.client("acm", **kw).request_certificate(DomainName="www.example")
     boto3.client("s3", **kw).create_bucket(Bucket="state")
     boto3.client("s3", **kw).put_object(Bucket="state", Key="k", Body=b"content")
     store = StateStore(pathlib.Path(sys.argv[1]))
@@ -39,6 +40,8 @@ from localcloud.persistence import StateStore
 kw = dict(region_name="us-east-1", aws_access_key_id="t", aws_secret_access_key="t")
 with mock_aws():
     assert StateStore(pathlib.Path(sys.argv[1])).load() is True
+    (certificate,) = boto3.client("acm", **kw).list_certificates()["CertificateSummaryList"]
+    assert certificate["DomainName"] == "www.example"
     ssm = boto3.client("ssm", **kw)
     assert ssm.get_parameter(Name="/a/secret", WithDecryption=True)["Parameter"]["Value"] == "s3cret"
     tags = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId="/a/secret")["TagList"]
