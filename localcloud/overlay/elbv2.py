@@ -12,12 +12,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from moto.elbv2.models import ELBv2Backend, FakeHealthStatus, FakeLoadBalancer, FakeTargetGroup
+from moto.elbv2.models import ELBv2Backend, FakeHealthStatus, FakeListener, FakeLoadBalancer, FakeTargetGroup
+from moto.elbv2.responses import ELBV2Response, transform_certificates
 from moto.moto_api._internal import mock_random
 
 from localcloud import backends
 from localcloud.backends import API_LOCK
 from localcloud.config import DNS_SUFFIX
+from localcloud.overlay import elbv2_refusals
 from localcloud.overlay.interfaces import create_interface, delete_interface
 
 
@@ -50,6 +52,41 @@ ZONE_NOT_ENABLED = (
     "Target.NotInUse",
     "Target is in an Availability Zone that is not enabled for the load balancer",
 )
+ADDRESS_RESERVED = ("unused", "Target.IpUnusable", "Target IP address is reserved for use by a load balancer")
+
+# What an application load balancer has when nobody said otherwise.
+LOAD_BALANCER_ATTRIBUTES = {
+    "access_logs.s3.enabled": "false",
+    "access_logs.s3.bucket": "",
+    "access_logs.s3.prefix": "",
+    "client_keep_alive.seconds": "3600",
+    "connection_logs.s3.enabled": "false",
+    "connection_logs.s3.bucket": "",
+    "connection_logs.s3.prefix": "",
+    "deletion_protection.enabled": "false",
+    "idle_timeout.timeout_seconds": "60",
+    "ipv6.deny_all_igw_traffic": "false",
+    "load_balancing.cross_zone.enabled": "true",
+    "routing.http.desync_mitigation_mode": "defensive",
+    "routing.http.drop_invalid_header_fields.enabled": "false",
+    "routing.http.preserve_host_header.enabled": "false",
+    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false",
+    "routing.http.xff_client_port.enabled": "false",
+    "routing.http.xff_header_processing.mode": "append",
+    "routing.http2.enabled": "true",
+    "waf.fail_open.enabled": "false",
+    "zonal_shift.config.enabled": "false",
+}
+TARGET_GROUP_ATTRIBUTES = {
+    "load_balancing.algorithm.anomaly_mitigation": "off",
+    "stickiness.app_cookie.cookie_name": "",
+    "stickiness.app_cookie.duration_seconds": "86400",
+    "stickiness.lb_cookie.duration_seconds": "86400",
+    "target_group_health.dns_failover.minimum_healthy_targets.count": "1",
+    "target_group_health.dns_failover.minimum_healthy_targets.percentage": "off",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
+}
 
 
 # -- what the rest of the local cloud asks ------------------------------------------------------------------------
@@ -102,7 +139,24 @@ def unused_because(group: Any, target_id: str) -> tuple[str, str, str] | None:
         zone = group.ec2_backend.get_subnet(instance.subnet_id).availability_zone if instance.subnet_id else None
         if zone and zone not in {subnet.availability_zone for subnet in load_balancer.subnets}:
             return ZONE_NOT_ENABLED
+    elif target_id in load_balancer_addresses():
+        return ADDRESS_RESERVED
     return None
+
+
+def load_balancer_addresses() -> set[str]:
+    """The addresses of the load balancers themselves."""
+    return {
+        load_balancer.interface.private_ip_address
+        for backend in backends.each("elbv2")
+        for load_balancer in backend.load_balancers.values()
+    }
+
+
+def attributes_of(load_balancer: Any) -> dict[str, str]:
+    """A load balancer's attributes with AWS's defaults."""
+    defaults = LOAD_BALANCER_ATTRIBUTES if load_balancer.type == "application" else {}
+    return {**defaults, **load_balancer.attrs}
 
 
 def instance_of(group: Any, target_id: str) -> Any | None:
@@ -128,6 +182,15 @@ def forwarded_to(action: Any) -> dict[str, int]:
     if groups:
         return {group["TargetGroupArn"]: int(group.get("Weight", 1)) for group in groups}
     return {action.data["TargetGroupArn"]: 1}
+
+
+def write_log(load_balancer: Any, name: str, content: bytes) -> None:
+    """Put a log of the load balancer into its bucket, below AWSLogs and the account's number. Under the API lock."""
+    attributes = attributes_of(load_balancer)
+    account = load_balancer.arn.split(":")[4]
+    prefix = attributes["access_logs.s3.prefix"]
+    key = "/".join([*([prefix] if prefix else []), "AWSLogs", account, name])
+    backends.backend("s3", account, "aws").put_object(attributes["access_logs.s3.bucket"], key, content)
 
 
 # -- what the reconciler writes -----------------------------------------------------------------------------------
@@ -168,12 +231,17 @@ def install() -> None:
     """Change moto's ELBv2 classes."""
     _install_targets()
     _install_load_balancers()
+    _install_listeners()
+    _install_attributes()
+    elbv2_refusals.install()
 
 
 def _start_draining(group: Any, target_ids: set[str]) -> None:
+    """A target that no load balancer knows has nothing to finish."""
+    in_use = load_balancer_of(group) is not None
     for target_id in target_ids:
         target = group.deregistered_targets.pop(target_id, None) or group.terminated_targets.pop(target_id, None)
-        if target:
+        if target and in_use:
             draining(group)[target_id] = {**target, "Since": time.time()}
         measured(group).pop(target_id, None)
 
@@ -249,9 +317,79 @@ def _install_load_balancers() -> None:
         if load_balancer is not None:
             delete_interface(load_balancer.interface)
 
+    set_security_groups, set_subnets = ELBv2Backend.set_security_groups, ELBv2Backend.set_subnets
+
+    @functools.wraps(set_security_groups)
+    def set_groups_of_interface(self: ELBv2Backend, arn: str, sec_groups: list[str]) -> None:
+        set_security_groups(self, arn, sec_groups)
+        interface = self.load_balancers[arn].interface  # type: ignore[attr-defined]
+        self.ec2_backend.modify_network_interface_attribute(interface.id, sec_groups)
+
+    @functools.wraps(set_subnets)
+    def set_subnets_moving_interface(
+        self: ELBv2Backend, arn: str, subnets: list[str], subnet_mappings: list[dict[str, Any]]
+    ) -> Any:
+        """The interface moves, to another address, when its subnet is no longer among the load balancer's."""
+        zones = set_subnets(self, arn, subnets, subnet_mappings)
+        load_balancer: Any = self.load_balancers[arn]
+        if load_balancer.interface.subnet.id not in {subnet.id for subnet in load_balancer.subnets}:
+            left = load_balancer.interface
+            load_balancer.interface = create_interface(
+                load_balancer.subnets[0], left.description, list(load_balancer.security_groups or [])
+            )
+            delete_interface(left)
+        return zones
+
     def activate(self: FakeLoadBalancer) -> None:
         """moto makes a load balancer active when it is looked at; here it is when HAProxy answers."""
 
     ELBv2Backend.create_load_balancer = create_provisioning  # type: ignore[method-assign]
     ELBv2Backend.delete_load_balancer = delete_with_interface  # type: ignore[method-assign]
     FakeLoadBalancer.activate = activate  # type: ignore[method-assign]
+    ELBv2Backend.set_security_groups = set_groups_of_interface  # type: ignore[method-assign]
+    ELBv2Backend.set_subnets = set_subnets_moving_interface  # type: ignore[method-assign]
+
+
+def _install_listeners() -> None:
+    """Rules in the order in which they are looked at; listeners with their default certificate only."""
+
+    def rules(self: FakeListener) -> dict[Any, Any]:
+        ordered = sorted(self._non_default_rules.items(), key=lambda item: int(item[1].priority))
+        return dict(ordered) | dict(self._default_rule)
+
+    FakeListener.rules = property(rules)  # type: ignore[assignment, method-assign]
+    for answer in ("CreateListenerOutput", "DescribeListenersOutput", "ModifyListenerOutput"):
+        path = f"{answer}.Listeners.Listener.Certificates"
+        ELBV2Response.RESPONSE_KEY_PATH_TO_TRANSFORMER[path] = default_certificate
+
+
+def default_certificate(certificates: list[str]) -> Any:
+    return transform_certificates(certificates[:1])
+
+
+def _install_attributes() -> None:
+    """All attributes are there from the start, with AWS's defaults."""
+    create_group = ELBv2Backend.create_target_group
+    modify = ELBv2Backend.modify_load_balancer_attributes
+
+    def describe(self: ELBv2Backend, arn: str) -> dict[str, Any]:
+        return attributes_of(self.describe_load_balancers([arn], None)[0])
+
+    @functools.wraps(modify)
+    def modify_all(self: ELBv2Backend, arn: str, attrs: dict[str, Any]) -> dict[str, Any]:
+        modify(self, arn, attrs)
+        if attrs.get("access_logs.s3.enabled") == "true":
+            write_log(self.load_balancers[arn], "ELBAccessLogTestFile", f"Enable AccessLog for ELB: {arn}".encode())
+        return describe(self, arn)
+
+    @functools.wraps(create_group)
+    def create_with_attributes(self: ELBv2Backend, name: str, **kwargs: Any) -> FakeTargetGroup:
+        group = create_group(self, name, **kwargs)
+        if group.protocol in ("HTTP", "HTTPS"):
+            for attribute, value in TARGET_GROUP_ATTRIBUTES.items():
+                group.attributes.setdefault(attribute, value)
+        return group
+
+    ELBv2Backend.describe_load_balancer_attributes = describe  # type: ignore[method-assign]
+    ELBv2Backend.modify_load_balancer_attributes = modify_all  # type: ignore[method-assign]
+    ELBv2Backend.create_target_group = create_with_attributes  # type: ignore[method-assign]

@@ -21,7 +21,8 @@ from localcloud import backends
 from localcloud.backends import API_LOCK
 from localcloud.controller import Action, Observed
 from localcloud.docker_host import DockerHost
-from localcloud.haproxy import HAProxyError, Runtime
+from localcloud.haproxy_runtime import HAProxyError, Runtime
+from localcloud.load_balancer_config import group_name, target_groups
 from localcloud.metrics import MEASURED, SAMPLE_INTERVAL
 from localcloud.overlay import elbv2
 from localcloud.reconcilers import load_balancers
@@ -83,9 +84,9 @@ class LoadBalancerMetrics:
 
     def _describe(self, backend: Any, load_balancer: Any) -> Balancer:
         groups = {}
-        for group in load_balancers.target_groups(load_balancer):
+        for group in target_groups(load_balancer):
             states = Counter(elbv2.health_of(group, target_id).state for target_id in group.targets)
-            groups[load_balancers.group_name(group)] = TargetCounts(
+            groups[group_name(group)] = TargetCounts(
                 ("TargetGroup", group.arn.rpartition(":")[2]), states["healthy"], states["unhealthy"]
             )
         # Its directory has the name that the reconciler of the load balancers gives it: the id in its ARN.

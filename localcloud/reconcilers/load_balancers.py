@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
-import os
 import shutil
 import threading
 import time
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from localcloud import backends, haproxy
+from localcloud.access_logs import AccessLogs
 from localcloud.backends import API_LOCK
 from localcloud.base_images import HAPROXY
 from localcloud.controller import Action, Observed
 from localcloud.docker_host import Container, DockerHost
-from localcloud.haproxy import HAProxyError, Runtime, Server, ServerStatus
+from localcloud.haproxy import Server
+from localcloud.haproxy_runtime import ADMIN_MAINTENANCE, ConfigurationRefusedError, HAProxyError, Runtime, ServerStatus
 from localcloud.host_names import HostNames
+from localcloud.load_balancer_config import (
+    DRAIN,
+    READY,
+    Desired,
+    desired_state,
+    find_group,
+    target_groups,
+)
 from localcloud.overlay import elbv2
 
 LOGGER = logging.getLogger(__name__)
@@ -28,27 +37,11 @@ HOSTS_KEY = "host-names"
 POLL_INTERVAL = 1.0  # seconds between two looks at the health that HAProxy measured
 START_TIMEOUT = 15  # seconds for a new HAProxy to answer
 HOSTS_CHECK_INTERVAL = 10.0  # seconds between two looks at whether /etc/hosts still says what it should
-READY, DRAIN = "ready", "drain"
 # The configuration that HAProxy runs with, without its servers: what a new one is compared with.
 LOADED_FILE = "loaded.cfg"
-
-
-@dataclass(frozen=True)
-class Desired:
-    """What a HAProxy shall do. `targets`: (target group, ((server, ready or drain), …)), …;
-    `open_targets`: for each group whose targets are all unhealthy, these targets.
-    """
-
-    config: haproxy.LoadBalancer
-    targets: tuple[tuple[haproxy.TargetGroup, tuple[tuple[Server, str], ...]], ...]
-    open_targets: tuple[tuple[haproxy.TargetGroup, tuple[Server, ...]], ...]
-
-    @property
-    def backends(self) -> dict[str, set[str]]:
-        """Backend name -> server names."""
-        found = {group.name: {server.name for server, _state in servers} for group, servers in self.targets}
-        found |= {group.open_name: {server.name for server in servers} for group, servers in self.open_targets}
-        return found
+ADDRESS_FILE = "address"  # the address that the container was made with
+# HAProxy's output, which is the access log on its way, before Docker drops the oldest of it.
+OUTPUT_LIMIT = {"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}}
 
 
 class LoadBalancers:
@@ -60,7 +53,11 @@ class LoadBalancers:
         self._host_names = HostNames(docker_host.settings, docker_host)
         self._hosts_checked = 0.0
         self._names_written: dict[str, str] | None = None
+        self._access_logs = AccessLogs(docker_host)
         self._applied: dict[str, Desired] = {}  # what each HAProxy was told last, as far as this process knows
+        self._problems: dict[str, set[str]] = {}  # what was said already about what is left out
+        # A HAProxy is either configured or measured: what is declared healthy must be in the state that a reload saves.
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._poller: threading.Thread | None = None
 
     def reconcile(self, observed: Observed) -> list[Action]:
@@ -81,7 +78,7 @@ class LoadBalancers:
                     actions.append(action)
         for key, container in containers.items():
             if key not in known:
-                self._applied.pop(key, None)
+                self._forget(key)
                 actions.append(Action(key, "remove", functools.partial(self._remove, key, container)))
         actions += self._reconcile_host_names(known, observed)
         return actions
@@ -101,15 +98,34 @@ class LoadBalancers:
     def _reconcile_one(
         self, key: str, load_balancer: Any, container: Container | None, observed: Observed
     ) -> Action | None:
-        if container is None or not container.running:
-            self._applied.pop(key, None)
+        moved = self._address(key) not in (None, load_balancer.interface.private_ip_address)
+        if container is None or not container.running or moved:
+            self._forget(key)
             if load_balancer.vpc_id not in observed.networks:
                 return None
-            return Action(key, "start HAProxy", functools.partial(self._start, key, load_balancer, container))
+            stopped = None if moved else container
+            return Action(key, "start HAProxy", functools.partial(self._start, key, load_balancer, stopped))
         desired = desired_state(load_balancer)
+        self._say_problems(key, desired.problems)
+        self._access_logs.follow(key, load_balancer, container.container_id if desired.config.access_log else None)
         if self._applied.get(key) == desired:
             return None
         return Action(key, "configure", functools.partial(self._configure, key, load_balancer, desired))
+
+    def _forget(self, key: str) -> None:
+        self._applied.pop(key, None)
+        self._access_logs.end(key)
+
+    def _say_problems(self, key: str, problems: tuple[str, ...]) -> None:
+        for problem in set(problems) - self._problems.get(key, set()):
+            LOGGER.error("%s: %s", key, problem)
+        self._problems[key] = set(problems)
+
+    def _address(self, key: str) -> str | None:
+        try:
+            return (self._directory(key) / ADDRESS_FILE).read_text()
+        except FileNotFoundError:
+            return None
 
     def _reconcile_host_names(self, known: dict[str, Any], observed: Observed) -> list[Action]:
         wanted = {
@@ -149,9 +165,12 @@ class LoadBalancers:
                 "ip_address": load_balancer.interface.private_ip_address,
                 "aliases": [load_balancer.dns_name],
             }
+        # It starts with nothing to do: what it refuses is then seen in the answer to a reload, which leaves it running.
+        empty = haproxy.LoadBalancer(socket_uid=desired.config.socket_uid)
         for name in (haproxy.CONFIG_FILE, LOADED_FILE):
-            (directory / name).write_text(haproxy.render(desired.config))
+            (directory / name).write_text(haproxy.render(empty))
         (directory / haproxy.STATE_FILE).write_text("")
+        (directory / ADDRESS_FILE).write_text(request["ip_address"])
         if container is None:
             uid = desired.config.socket_uid
             master = f"{haproxy.DIRECTORY}/{haproxy.MASTER_SOCKET},mode,600,uid,{uid}"
@@ -160,6 +179,7 @@ class LoadBalancers:
                 key,
                 command=["haproxy", "-W", "-S", master, "-f", f"{haproxy.DIRECTORY}/{haproxy.CONFIG_FILE}"],
                 binds=[f"{directory}:{haproxy.DIRECTORY}"],
+                log_config=OUTPUT_LIMIT,
                 **request,
             )
         else:
@@ -178,15 +198,16 @@ class LoadBalancers:
     def _configure(self, key: str, load_balancer: Any, desired: Desired) -> None:
         directory = self._directory(key)
         runtime = Runtime(directory)
-        self._apply_config(directory, runtime, desired.config)
-        self._apply_targets(runtime, desired)
-        self._applied[key] = desired
+        with self._locks[key]:
+            self._apply_config(directory, runtime, desired.config)
+            self._apply_targets(runtime, desired)
+            self._applied[key] = desired
         with API_LOCK:
             if load_balancer.state == "provisioning":
                 load_balancer.state = "active"
 
     def _apply_config(self, directory: Path, runtime: Runtime, config: haproxy.LoadBalancer) -> None:
-        """Reload when the configuration changed."""
+        """Reload when the configuration changed. What HAProxy refuses of it is left out and said in the log."""
         loaded = directory / LOADED_FILE
         wanted = haproxy.render(config)
         if loaded.exists() and loaded.read_text() == wanted:
@@ -197,10 +218,19 @@ class LoadBalancers:
             for backend, servers in runtime.servers().items()
             if backend in groups
         }
-        (directory / haproxy.CONFIG_FILE).write_text(haproxy.render(config, servers))
-        runtime.save_state()
-        runtime.reload()
+        write_certificates(directory, config)
+        while True:
+            text = haproxy.render(config, servers)
+            (directory / haproxy.CONFIG_FILE).write_text(text)
+            runtime.save_state()
+            try:
+                runtime.reload()
+                break
+            except ConfigurationRefusedError as refusal:
+                LOGGER.error("%s", refusal)
+                config = without_refused(config, text, refusal)
         loaded.write_text(wanted)
+        remove_certificates(directory, config)
 
     def _apply_targets(self, runtime: Runtime, desired: Desired) -> None:
         present = runtime.servers()
@@ -211,13 +241,16 @@ class LoadBalancers:
                 LOGGER.info("%s leaves %s", name, backend)
                 runtime.remove(backend, name)
         for group, targets in desired.targets:
+            # "Newly registered targets enter slow start mode only when there is at least one healthy target that is not
+            # in slow start mode." (ELB user guide, slow start mode)
+            slow = any(status.up and not status.starting for status in present.get(group.name, {}).values())
             for server, state in targets:
                 admin_state = states.get((group.name, server.name))
                 if admin_state is None:
                     if state == READY:
                         LOGGER.info("%s joins %s", server.name, group.name)
-                        runtime.add(group, server)
-                elif state == DRAIN and not admin_state & haproxy.ADMIN_DRAIN:
+                        runtime.add(group, server, slow)
+                elif state == DRAIN and not admin_state & ADMIN_MAINTENANCE:
                     LOGGER.info("%s drains from %s", server.name, group.name)
                     runtime.drain(group.name, server.name)
                 elif state == READY and admin_state:
@@ -248,7 +281,8 @@ class LoadBalancers:
         while True:
             for key in list(self._applied):
                 try:
-                    self._measure(key)
+                    with self._locks[key]:
+                        self._measure(key)
                 except HAProxyError as error:
                     LOGGER.warning("%s: %s", key, error)
                     self._applied.pop(key, None)
@@ -268,7 +302,7 @@ class LoadBalancers:
             # HAProxy was restarted, or somebody changed it: say it all again.
             self._applied.pop(key, None)
             return
-        promoted = []
+        judged = []
         with API_LOCK:
             for group, targets in desired.targets:
                 moto_group = find_group(group.name)
@@ -276,15 +310,60 @@ class LoadBalancers:
                     continue
                 for server, state in targets:
                     status = present.get(group.name, {}).get(server.name)
-                    if status is None or state != READY or server.target_id not in moto_group.targets:
-                        continue
-                    health = judge(status, elbv2.measured(moto_group).get(server.target_id), group.health_check)
-                    if health == elbv2.HEALTHY and status.down:
-                        promoted.append((group.name, server.name))
+                    if status is not None and state == READY:
+                        known = elbv2.measured(moto_group).get(server.target_id)
+                        judged.append((moto_group, server, status, judge(status, known, group.health_check)))
+        for _group, server, status, health in judged:
+            if health == elbv2.HEALTHY and status.down:
+                # Before anybody is told: who hears that a target is healthy may take the others away.
+                runtime.declare_healthy(status.backend, server.name)
+        with API_LOCK:
+            for moto_group, server, _status, health in judged:
+                if server.target_id in moto_group.targets:
                     elbv2.record_health(moto_group, server.target_id, health)
-        for backend, name in promoted:
-            with contextlib.suppress(HAProxyError):
-                runtime.declare_healthy(backend, name)
+
+
+def write_certificates(directory: Path, config: haproxy.LoadBalancer) -> None:
+    """The listeners' certificates with their private keys, which nobody but their owner may read."""
+    for certificate in certificates_of(config):
+        path = directory / certificate.file_name
+        path.touch(mode=0o600)
+        path.write_bytes(certificate.pem)
+
+
+def remove_certificates(directory: Path, config: haproxy.LoadBalancer) -> None:
+    """Remove what no listener uses any more."""
+    used = {certificate.file_name for certificate in certificates_of(config)}
+    for path in directory.glob("certificate-*.pem"):
+        if path.name not in used:
+            path.unlink()
+
+
+def certificates_of(config: haproxy.LoadBalancer) -> list[haproxy.Certificate]:
+    return [certificate for listener in config.listeners if listener.tls for certificate in listener.tls.certificates]
+
+
+def without_refused(
+    config: haproxy.LoadBalancer, text: str, refusal: ConfigurationRefusedError
+) -> haproxy.LoadBalancer:
+    """The configuration without the rules and listeners whose lines were refused. Raises `refusal` when none was."""
+    owners = {owner for number in refusal.lines if (owner := haproxy.owner_of(text, number)) is not None}
+    if not owners:
+        raise refusal
+    listeners = []
+    for listener in config.listeners:
+        if (listener.port, None) in owners:
+            LOGGER.error("listener %s is left out: HAProxy refuses it", listener.port)
+            continue
+        refused = {rule.priority for rule in listener.rules if (listener.port, rule.priority) in owners}
+        for priority in refused:
+            LOGGER.error("rule %s of listener %s is left out: HAProxy refuses it", priority or "default", listener.port)
+        rules = tuple(rule for rule in listener.rules if rule.priority not in refused)
+        listeners.append(replace(listener, rules=rules))
+    left = replace(config, listeners=tuple(listeners))
+    if left == config:
+        raise refusal
+    return left
 
 
 def drained_away(desired: Desired, present: dict[str, dict[str, ServerStatus]]) -> dict[str, set[str]]:
@@ -304,10 +383,10 @@ def judge(status: ServerStatus, known: elbv2.TargetHealth | None, check: haproxy
     if status.up:
         return elbv2.HEALTHY
     failure = failure_reason(status)
+    if status.check.startswith(("L7OK", "L6OK", "L4OK")) and (known is None or known.state in ("initial", "healthy")):
+        # "After your target is registered, it must pass one health check to be considered healthy."
+        return elbv2.HEALTHY
     if known is None or known.state == "initial":
-        if status.check.startswith(("L7OK", "L6OK", "L4OK")):
-            # "After your target is registered, it must pass one health check to be considered healthy."
-            return elbv2.HEALTHY
         # HAProxy does not count the failures of a server that is down already; the time that they take is known.
         patience = (check.unhealthy_threshold - 1) * check.interval + check.timeout
         if failure and known is not None and time.time() - known.since > patience:
@@ -328,163 +407,6 @@ def failure_reason(status: ServerStatus) -> tuple[str, str, str] | None:
     return None
 
 
-# -- from moto's state to plain values, under the lock ------------------------------------------------------------
-
-
 def container_key(load_balancer: Any) -> str:
     """Name and id of a load balancer, such as `web-1f2e3d4c5b6a7980`."""
     return "-".join(load_balancer.arn.split("/")[-2:])
-
-
-def group_name(group: Any) -> str:
-    return ".".join(group.arn.split("/")[-2:])
-
-
-def find_group(name: str) -> Any | None:
-    for backend in backends.each("elbv2"):
-        for group in backend.target_groups.values():
-            if group_name(group) == name:
-                return group
-    return None
-
-
-def target_groups(load_balancer: Any) -> list[Any]:
-    """The target groups that a load balancer's listeners forward to."""
-    found = {}
-    for listener in load_balancer.listeners.values():
-        for rule in listener.rules.values():
-            for action in rule.actions:
-                for arn in elbv2.forwarded_to(action):
-                    group = elbv2.find_target_group(arn)
-                    if group is not None:
-                        found[arn] = group
-    return [found[arn] for arn in sorted(found)]
-
-
-def desired_state(load_balancer: Any) -> Desired:
-    """What a load balancer's HAProxy shall do."""
-    groups = target_groups(load_balancer)
-    described = {group.arn: describe_group(group) for group in groups}
-    config = haproxy.LoadBalancer(
-        listeners=tuple(
-            describe_listener(listener)
-            for listener in sorted(load_balancer.listeners.values(), key=lambda listener: int(listener.port))
-            if is_supported(listener)
-        ),
-        groups=tuple(described.values()),
-        idle_timeout=int(load_balancer.attrs.get("idle_timeout.timeout_seconds", 60)),
-        socket_uid=os.getuid(),
-    )
-    targets = []
-    open_targets = []
-    for group in groups:
-        servers = group_servers(group)
-        targets.append((described[group.arn], tuple(servers.values())))
-        health = {target_id: elbv2.health_of(group, target_id).state for target_id in servers}
-        unhealthy = tuple(servers[target_id][0] for target_id, state in health.items() if state == "unhealthy")
-        if unhealthy and "healthy" not in health.values():
-            # "If a target group contains only unhealthy registered targets, the load balancer routes requests to all
-            # those targets, regardless of their health status." (ELB user guide, target group health checks)
-            open_targets.append((described[group.arn], unhealthy))
-    return Desired(config, tuple(targets), tuple(open_targets))
-
-
-def group_servers(group: Any) -> dict[str, tuple[Server, str]]:
-    """Target id -> (server, ready or drain), of the targets that HAProxy shall know."""
-    servers = {}
-    for target_id, target in group.targets.items():
-        address = target_address(group, target_id)
-        if address and not elbv2.unused_because(group, target_id):
-            servers[target_id] = (Server(target_id, address, int(target["Port"])), READY)
-    for target_id, target in elbv2.draining(group).items():
-        address = target_address(group, target_id)
-        if address:
-            servers[target_id] = (Server(target_id, address, int(target["Port"])), DRAIN)
-    return servers
-
-
-def target_address(group: Any, target_id: str) -> str | None:
-    if not target_id.startswith("i-"):
-        return target_id
-    instance = elbv2.instance_of(group, target_id)
-    return instance.private_ip if instance is not None else None
-
-
-def describe_group(group: Any) -> haproxy.TargetGroup:
-    port = group.health_check_port
-    return haproxy.TargetGroup(
-        name=group_name(group),
-        health_check=haproxy.HealthCheck(
-            path=group.health_check_path or "/",
-            matcher=group.matcher.get("HttpCode", "200"),
-            interval=int(group.health_check_interval_seconds),
-            timeout=int(group.health_check_timeout_seconds),
-            healthy_threshold=int(group.healthy_threshold_count),
-            unhealthy_threshold=int(group.unhealthy_threshold_count),
-            port=None if port in (None, "traffic-port") else int(port),
-        ),
-        slow_start=int(group.attributes.get("slow_start.duration_seconds", 0)),
-        tls=group.protocol == "HTTPS",
-    )
-
-
-def is_supported(listener: Any) -> bool:
-    """HTTP only: an HTTPS listener needs a certificate's private key, which the API never gives away."""
-    return bool(listener.protocol == "HTTP")
-
-
-def describe_listener(listener: Any) -> haproxy.Listener:
-    rules = sorted(listener.rules.values(), key=lambda rule: (rule.is_default, rule_priority(rule)))
-    described = (describe_rule(rule) for rule in rules)
-    return haproxy.Listener(int(listener.port), tuple(rule for rule in described if rule is not None))
-
-
-def rule_priority(rule: Any) -> int:
-    return 0 if rule.is_default else int(rule.priority)
-
-
-def describe_rule(rule: Any) -> haproxy.Rule | None:
-    """A rule; None when it asks for something that is not supported here."""
-    conditions = []
-    for condition in rule.conditions:
-        described = describe_condition(condition)
-        if described is None:
-            return None
-        conditions.append(described)
-    action = describe_action(rule.actions)
-    return haproxy.Rule(action, tuple(conditions)) if action else None
-
-
-def describe_condition(condition: dict[str, Any]) -> haproxy.Condition | None:
-    fields = {
-        "path-pattern": ("path", "PathPatternConfig"),
-        "host-header": ("host", "HostHeaderConfig"),
-        "http-request-method": ("method", "HttpRequestMethodConfig"),
-        "source-ip": ("source", "SourceIpConfig"),
-    }
-    if condition.get("Field") not in fields:
-        return None
-    field, config = fields[condition["Field"]]
-    return haproxy.Condition(field, tuple(condition.get(config, {}).get("Values") or condition.get("Values", [])))
-
-
-def describe_action(actions: list[Any]) -> haproxy.Action | None:
-    """The action that answers: the last one. (What may come before it, authentication, is not supported here.)"""
-    action = sorted(actions, key=lambda action: int(action.data.get("Order") or 1))[-1]
-    kind = action.data.get("Type")
-    if kind == "forward":
-        weights = elbv2.forwarded_to(action)
-        names = {arn: group_name(group) for arn in weights if (group := elbv2.find_target_group(arn)) is not None}
-        return haproxy.Forward(tuple((names[arn], weight) for arn, weight in weights.items() if arn in names))
-    if kind == "fixed-response":
-        config = action.data["FixedResponseConfig"]
-        return haproxy.FixedResponse(
-            int(config["StatusCode"]), config.get("ContentType") or "text/plain", config.get("MessageBody") or ""
-        )
-    if kind == "redirect":
-        config = action.data["RedirectConfig"]
-        given = {
-            name.lower(): config[name] for name in ("Protocol", "Host", "Port", "Path", "Query") if config.get(name)
-        }
-        return haproxy.Redirect(301 if config["StatusCode"] == "HTTP_301" else 302, **given)
-    return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 
 import pytest
 
 from localcloud import haproxy
 from localcloud.haproxy import (
+    Certificate,
     Condition,
     FixedResponse,
     Forward,
@@ -18,14 +20,17 @@ from localcloud.haproxy import (
     Redirect,
     Rule,
     Server,
-    ServerStatus,
+    Stickiness,
     TargetGroup,
+    Tls,
     quote,
     render,
 )
+from localcloud.haproxy_runtime import ConfigurationRefusedError, ServerStatus
+from localcloud.load_balancer_config import Desired
 from localcloud.overlay import elbv2
 from localcloud.overlay.elbv2 import TargetHealth
-from localcloud.reconcilers.load_balancers import Desired, drained_away, judge
+from localcloud.reconcilers.load_balancers import drained_away, judge, without_refused
 
 GROUP = TargetGroup("web.1", HealthCheck("/health", "200-299,404", 5, 2, 3, 2), slow_start=30)
 SERVER = Server("i-0abc", "10.0.1.4", 80)
@@ -50,7 +55,8 @@ def test_target_group_becomes_a_checked_backend() -> None:
     assert "http-check expect status 200-299,404" in found
     assert "timeout check 2s" in found
     assert (
-        haproxy.server_options(GROUP, SERVER) == "10.0.1.4:80 check inter 5s downinter 1s rise 3 fall 2 slowstart 30s"
+        haproxy.server_options(GROUP, SERVER)
+        == "10.0.1.4:80 check inter 5s downinter 1s rise 3 fall 2 weight 100 slowstart 30s"
     )
 
 
@@ -79,40 +85,118 @@ def test_changed_health_check_is_a_changed_configuration(changed: HealthCheck) -
 def test_servers_that_live_through_a_reload_are_in_the_file() -> None:
     text = render(with_rules(Rule(Forward((("web.1", 1),)))), {"web.1": [SERVER], "web.1.open": [SERVER]})
     assert f"server {SERVER.name} 10.0.1.4:80 check inter 5s" in text
-    assert text.endswith(f"backend web.1.open\n    balance roundrobin\n    server {SERVER.name} 10.0.1.4:80\n")
-
-
-def test_single_rule_needs_no_decision() -> None:
-    found = lines(with_rules(Rule(Forward((("web.1", 1),)))))
-    assert "use_backend web.1" in found
-    assert not [line for line in found if "txn.rule" in line]
+    assert text.endswith(f"    balance roundrobin\n    server {SERVER.name} 10.0.1.4:80\n")
 
 
 def test_first_matching_rule_decides() -> None:
     found = lines(
         with_rules(
-            Rule(FixedResponse(404, "text/plain", "no"), (Condition("path", ("/a/*", "/b?")),)),
+            Rule(FixedResponse(404, "text/plain", "no"), (Condition("path", ("/a/*", "/b?")),), 7),
             Rule(Forward((("web.1", 1),))),
         )
     )
     undecided = "!{ var(txn.rule) -m found }"
-    assert rf'http-request set-var(txn.rule) int(0) if {undecided} {{ path -m reg "^/a/.*\x24" "^/b.\x24" }}' in found
-    assert f"http-request set-var(txn.rule) int(1) if {undecided}" in found
-    assert 'http-request return status 404 content-type "text/plain" string "no" if { var(txn.rule) -m int 0 }' in found
-    assert "use_backend web.1 if { var(txn.rule) -m int 1 }" in found
+    assert rf'http-request set-var(txn.rule) int(7) if {undecided} {{ path -m reg "^/a/.*\x24" "^/b.\x24" }}' in found
+    assert f"http-request set-var(txn.rule) int(0) if {undecided}" in found
+    assert (
+        'http-request return status 404 content-type "text/plain" string "no" hdr Server awselb/2.0'
+        " if { var(txn.rule) -m int 7 }"
+    ) in found
+    assert 'http-request set-var(txn.group) str("web.1") if { var(txn.rule) -m int 0 }' in found
 
 
 def test_weights_become_chances() -> None:
     found = lines(with_rules(Rule(Forward((("web.1", 3), ("web.2", 1))))))
-    assert "http-request set-var(txn.pick) rand(4)" in found
-    assert "use_backend web.1 if { var(txn.pick) -m int lt 3 }" in found
-    assert "use_backend web.2 if { var(txn.pick) -m int lt 4 }" in found
+    chosen = "{ var(txn.rule) -m int 0 }"
+    assert f"http-request set-var(txn.pick) rand(4) if {chosen}" in found
+    last = found.index(f'http-request set-var(txn.group) str("web.1") if {chosen} {{ var(txn.pick) -m int lt 3 }}')
+    first = found.index(f'http-request set-var(txn.group) str("web.2") if {chosen} {{ var(txn.pick) -m int lt 4 }}')
+    assert first < last
+
+
+def test_groups_without_weight_get_nothing() -> None:
+    found = lines(with_rules(Rule(Forward((("web.1", 0), ("web.2", 0))))))
+    assert not [line for line in found if line.startswith("http-request set-var(txn.group) str(") and "rule" in line]
 
 
 def test_redirect_keeps_what_it_is_not_told_to_change() -> None:
     found = lines(with_rules(Rule(Redirect(301, protocol="HTTPS", port="443"))))
-    location = "https://%[req.hdr(host),field(1,:)]:443/%[path,regsub(^/,)]?%[query]"
-    assert f'http-request redirect code 301 location "{location}"' in found
+    location = "https://%[req.hdr(host),field(1,:)]:443/%[path,regsub(^/,)]%[var(txn.query)]"
+    assert f'http-request set-var-fmt(txn.location) "{location}" if {{ var(txn.rule) -m int 0 }}' in found
+
+
+@pytest.mark.parametrize(
+    ("pair", "query", "matches"),
+    [
+        (("version", "v1"), "version=v1", True),
+        (("version", "v1"), "a=b&VERSION=V1&c", True),
+        (("version", "v1"), "version=v10", False),
+        (("version", "v1"), "subversion=v1", False),
+        ((None, "*example*"), "x=an-example-here", True),
+        ((None, "*example*"), "example", True),
+        ((None, "exam?le"), "x=exam&le", False),
+        (("a.c", r"\*"), "a.c=*", True),
+        (("a.c", r"\*"), "abc=*", False),
+        (("a.c", r"\*"), "a.c=x", False),
+    ],
+)
+def test_query_is_searched_for_a_pair(pair: tuple[str | None, str], query: str, matches: bool) -> None:
+    assert bool(re.search(haproxy._query_pattern(*pair), query, re.IGNORECASE)) == matches
+
+
+def test_line_is_known_to_belong_to_its_rule() -> None:
+    text = render(with_rules(Rule(FixedResponse(404), (Condition("path", ("/a",)),), 7), Rule(FixedResponse(503))))
+    numbered = list(enumerate(text.splitlines(), start=1))
+    owners = {line.strip(): haproxy.owner_of(text, number) for number, line in numbered}
+    assert owners["bind :80"] == (80, None)
+    assert [owners[line] for line in owners if "int(7)" in line] == [(80, 7)]
+    assert [owners[line] for line in owners if "return status 503" in line] == [(80, 0)]
+    assert owners["option httpchk"] is None
+    assert owners["global"] is None
+
+
+def test_refused_rule_is_left_out_and_the_others_stay() -> None:
+    rules = (Rule(FixedResponse(404), (Condition("path", ("/a",)),), 7), Rule(FixedResponse(503)))
+    balancer = with_rules(*rules)
+    text = render(balancer)
+    number = next(number for number, line in enumerate(text.splitlines(), start=1) if "int(7)" in line)
+    refusal = ConfigurationRefusedError(f"[ALERT] parsing [/run/localcloud/haproxy.cfg:{number}] : no such thing")
+    assert without_refused(balancer, text, refusal).listeners[0].rules == rules[1:]
+    with pytest.raises(ConfigurationRefusedError):
+        without_refused(balancer, text, ConfigurationRefusedError("[ALERT] out of memory"))
+
+
+CERTIFICATE = Certificate(b"-----BEGIN CERTIFICATE----- a secret")
+
+
+@pytest.mark.parametrize(
+    ("protocols", "expected"),
+    [
+        (("TLSv1.3", "TLSv1.2"), "ssl-min-ver TLSv1.2 ssl-max-ver TLSv1.3"),
+        (("TLSv1.3",), "ssl-min-ver TLSv1.3 ssl-max-ver TLSv1.3"),
+        (("TLSv1", "TLSv1.1", "TLSv1.2"), "ssl-min-ver TLSv1.2 ssl-max-ver TLSv1.2"),
+    ],
+)
+def test_no_policy_allows_less_than_tls_1_2(protocols: tuple[str, ...], expected: str) -> None:
+    listener = Listener(443, (Rule(FixedResponse(404)),), Tls((CERTIFICATE,), protocols, ("TLS_A", "ECDHE-B")))
+    text = render(LoadBalancer((listener,)))
+    assert expected in text
+    assert "alpn h2,http/1.1 ciphers ECDHE-B ciphersuites TLS_A" in text
+
+
+def test_private_key_is_nowhere_but_in_its_file() -> None:
+    listener = Listener(443, (Rule(FixedResponse(404)),), Tls((CERTIFICATE,)))
+    balancer = LoadBalancer((listener,))
+    assert "secret" not in render(balancer)
+    assert "secret" not in repr(balancer)
+
+
+def test_sticky_group_gives_its_servers_cookies() -> None:
+    group = TargetGroup("web.1", stickiness=Stickiness(3600))
+    assert " cookie " in haproxy.server_options(group, SERVER)
+    assert SERVER.address not in haproxy.server_options(group, SERVER).partition(" cookie ")[2]
+    found = lines(LoadBalancer(groups=(group,)))
+    assert "cookie AWSALB rewrite" in found
 
 
 def test_quoted_text_can_not_end_its_line() -> None:
