@@ -11,8 +11,11 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from balancing import web_servers
 from running_cloud import Cloud
 from ssh_login import Login
+
+__all__ = ["cloud", "web_servers"]
 
 
 @pytest.fixture(scope="session")

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from balancing import server_user_data
 from running_cloud import Cloud, docker, wait_until
-
-# Answers with its host name; /health as the file /run/health says; /slow takes 2 s; /headers shows the request's own.
-SERVER = """#!/bin/sh
-cat > /root/server.py <<'END'
-import http.server, json, pathlib, socket, time
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        status, body = 200, socket.gethostname()
-        if self.path == "/health":
-            file = pathlib.Path("/run/health")
-            status = int(file.read_text()) if file.exists() else 200
-        elif self.path == "/slow":
-            time.sleep(2)
-        elif self.path == "/headers":
-            body = json.dumps({name.lower(): value for name, value in self.headers.items()})
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body.encode())
-    def log_message(self, *arguments): pass
-http.server.ThreadingHTTPServer.request_queue_size = 128
-http.server.ThreadingHTTPServer(("", 80), Handler).serve_forever()
-END
-systemd-run --unit=server python3 /root/server.py
-"""
 
 
 class Balancer:
@@ -156,11 +129,8 @@ class Load:
 
 
 @pytest.fixture(scope="module")
-def balancer(cloud: Cloud) -> Iterator[Balancer]:
-    instance_ids = [cloud.run_instance(SERVER, subnet) for subnet in (0, 1)]
-    balancer = Balancer(cloud, instance_ids)
-    yield balancer
-    cloud.terminate(*instance_ids)
+def balancer(cloud: Cloud, web_servers: list[str]) -> Balancer:
+    return Balancer(cloud, web_servers)
 
 
 @pytest.fixture
@@ -182,21 +152,12 @@ def test_without_targets_answers_503(balancer: Balancer) -> None:
 
 
 def test_target_becomes_healthy_after_one_passed_check(balancer: Balancer) -> None:
-    for instance_id in balancer.instance_ids:  # cloud-init starts their server
-        wait_until(lambda i=instance_id: serves(balancer.cloud, i), 40)
-    start = time.monotonic()
+    """Ten checks would take longer than the wait."""
+    balancer.elbv2.modify_target_group(TargetGroupArn=balancer.group_arn, HealthyThresholdCount=10)
     balancer.register(*balancer.instance_ids)
     assert {health["State"] for health in balancer.health().values()} == {"initial"}
-    balancer.wait_for("healthy", *balancer.instance_ids)
-    assert time.monotonic() - start < 5
-
-
-def serves(cloud: Cloud, instance_id: str) -> bool:
-    try:
-        docker("exec", cloud.container(instance_id), "curl", "--silent", "--fail", "http://localhost/health")
-    except subprocess.CalledProcessError:
-        return False
-    return True
+    balancer.wait_for("healthy", *balancer.instance_ids, timeout=40)
+    balancer.elbv2.modify_target_group(TargetGroupArn=balancer.group_arn, HealthyThresholdCount=2)
 
 
 def test_requests_are_spread_evenly(serving: Balancer) -> None:
@@ -309,7 +270,7 @@ def reachable(balancer: Balancer, status: int = 200) -> bool:
 
 
 def test_terminated_instance_is_deregistered(serving: Balancer) -> None:
-    extra = serving.cloud.run_instance(SERVER)
+    extra = serving.cloud.run_instance(server_user_data())
     serving.register(extra)
     serving.cloud.terminate(extra)
     wait_until(lambda: serving.health(extra)[extra]["State"] == "unused", 20)
