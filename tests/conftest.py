@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-ORDER = ("lint", "unit", "localcloud", "e2e")
+ORDER = ("lint", "unit", "loadtest", "localcloud", "e2e")
 
 
 def part(item: pytest.Item) -> str:

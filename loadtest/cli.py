@@ -1,0 +1,99 @@
+"""List and run scenarios, write reports, compute uptime.
+
+Exit codes of `run`: 0 the SLO and the goals are met, 1 the SLO is missed, 2 wrong use, 3 only a stricter goal is
+missed, 130 interrupted (what was measured is kept and judged).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from loadtest import report, scenario, target, uptime
+from loadtest.errors import LoadtestError
+from loadtest.progress import Playbook, Progress
+from loadtest.run import Run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="list the scenarios")
+    run = commands.add_parser("run", help="run scenarios; the exit code is the verdict")
+    run.add_argument("scenario", nargs="+", help="name of a scenario in loadtest/scenarios, or a .yml file")
+    run.add_argument("--environment", default="local", help="name of a directory in inventory/ (default: local)")
+    run.add_argument("--url", default="", help="the environment's address, to be sure; no other unless:")
+    run.add_argument(
+        "--outside-environment", action="store_true", help="load --url, whatever it is; it is yours to load"
+    )
+    run.add_argument("--path", action="append", default=[], help="with --outside-environment: a path to ask for")
+    run.add_argument("--results", type=Path, help="directory of the results (default: .deploy/ENVIRONMENT/loadtest)")
+    again = commands.add_parser("report", help="write the report of a run again")
+    again.add_argument("directory", type=Path)
+    uptime.add_arguments(
+        commands.add_parser("uptime", help="compute group size and warm capacity from measured figures")
+    )
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "list":
+            for name in scenario.names():
+                print(f"{name:10} {scenario.load(name).description}")
+            return 0
+        if options.command == "report":
+            print(report.write(options.directory))
+            return 0
+        if options.command == "uptime":
+            return uptime.run(options)
+        return run_scenarios(options)
+    except LoadtestError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
+
+
+def run_scenarios(options: argparse.Namespace) -> int:
+    """Run scenarios one after the other; return the worst verdict."""
+    scenarios = [scenario.load(name) for name in options.scenario]
+    place = target.load(options.environment, options.url, outside=options.outside_environment)
+    if options.path:
+        if not options.outside_environment:
+            raise LoadtestError(
+                "--path is for --outside-environment", look="the scenario's paths", type_this="without --path"
+            )
+        place = target.with_paths(place, options.path)
+    results = options.results or target.deploy_directory(options.environment) / "loadtest"
+    playbook = Playbook.find()
+    progress = Progress(playbook.stream())
+    codes = []
+    for wanted in scenarios:
+        moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+        directory = results / f"{moment}-{wanted.name}"
+        progress.say(f"{wanted.name}: {wanted.description} ({place.url})")
+        run = Run(wanted, place, directory, progress, playbook)
+        result = run()
+        page = report.write(directory)
+        text = summary(result, page)
+        print(text)
+        if playbook.pid is not None:
+            progress.say(text)
+        codes.append(result["exit_code"])
+        if result["interrupted"]:
+            break
+    order = (1, 130, 3, 0)
+    return next(code for code in order if code in codes)
+
+
+def summary(result: dict[str, object], page: Path) -> str:
+    """The verdict in a few lines."""
+    data = json.loads(json.dumps(result))
+    lines = [f"{data['scenario']}{' (interrupted)' if data['interrupted'] else ''}:"]
+    for line in data["verdict"]:
+        figure = report.number(line["figure"])
+        what = "met   " if line["met"] else "MISSED"
+        kind = "" if line["kind"] == "slo" else " (goal)"
+        lines.append(f"  {what} {line['text']}{kind}: {figure} {line['unit']}, {line['comparison']} {line['limit']:g}")
+    return "\n".join([*lines, f"  report: {page}"])

@@ -1,0 +1,76 @@
+"""A server on loopback that answers late and wrongly when it is told to."""
+
+import asyncio
+import threading
+from collections import Counter
+
+import pytest
+
+from bootstrap import load_tools
+
+
+class Server:
+    """HTTP/1.1 with keep-alive. `behave` maps a path to a function of the number of the request to that path (from 0),
+    which returns (seconds until the answer, status); status None closes the connection instead."""
+
+    def __init__(self):
+        self.behave = {}
+        self.asked = Counter()
+        self.url = ""
+        self.connections = 0
+
+    async def serve(self, reader, writer):
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                path = head.split(b" ", 2)[1].decode()
+                number = self.asked[path]
+                self.asked[path] += 1
+                delay, status = self.behave.get(path, lambda _: (0, 200))(number)
+                if delay:
+                    await asyncio.sleep(delay)
+                if status is None:
+                    return
+                keep_alive = b"HTTP/1.1" in head
+                connection = "keep-alive" if keep_alive else "close"
+                body = b"x" * (number % 7)
+                length = f"Content-Length: {len(body)}\r\nConnection: {connection}\r\n\r\n"
+                writer.write(f"HTTP/1.1 {status} Whatever\r\n{length}".encode() + body)
+                await writer.drain()
+                if not keep_alive:
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+def server():
+    """A server that runs in a thread of its own."""
+    made, ready, loop, end = Server(), threading.Event(), asyncio.new_event_loop(), asyncio.Event()
+
+    async def run():
+        listening = await asyncio.start_server(made.serve, "127.0.0.1", 0, backlog=1000)
+        made.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        ready.set()
+        await end.wait()
+        listening.close()
+
+    def work():
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(run())
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert ready.wait(30)
+    yield made
+    loop.call_soon_threadsafe(end.set)
+    thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def ab():
+    """Apache's ab, installed as `make loadtest` does."""
+    load_tools.main()

@@ -1,0 +1,183 @@
+"""Short real runs of each tool against a server that answers late and wrongly: all of it must be found, exactly.
+
+No test here asserts how fast anything is: a late answer is one that the server held back for much longer than any
+scheduling delay of a loaded machine would explain away, and it is found by its count.
+"""
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from loadtest import measurements
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def load(tmp_path, server):
+    """Run a scenario against the server; returns exit code and result."""
+
+    def run(name, scenario, *paths):
+        file = tmp_path / f"{name}.yml"
+        file.write_text(yaml.safe_dump({"description": "A test", "slo": {"success_percent": 99}} | scenario))
+        done = subprocess.run(command(file, paths), cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode != 2, done.stderr
+        (directory,) = (tmp_path / "results").glob(f"*-{name}")
+        assert (directory / "report.html").stat().st_size > 10_000
+        return done.returncode, json.loads((directory / "result.json").read_text()), directory
+
+    def command(file, paths):
+        asked = [word for path in paths for word in ("--path", path)]
+        results = ["--results", str(tmp_path / "results")]
+        words = ["-m", "loadtest", "run", str(file), "--url", server.url, "--outside-environment", *asked, *results]
+        return [sys.executable, *words]
+
+    run.command = command
+    return run
+
+
+def test_the_open_loop_finds_every_error_and_every_late_answer(server, load):
+    server.behave["/ok"] = lambda _: (0, 200)
+    server.behave["/sometimes"] = lambda number: (0, 500) if number % 10 == 3 else (0, 200)
+    server.behave["/late"] = lambda number: (3, 200) if number < 5 else (0, 200)
+    code, result, directory = load(
+        "open", {"rate": 100, "duration": "6s", "timeout": "60s"}, "/ok", "/sometimes", "/late"
+    )
+    figures = {part["name"]: part for part in result["parts"]}
+    assert dict(server.asked) == {"/ok": 200, "/sometimes": 200, "/late": 200}
+    assert {name: part["requests"] for name, part in figures.items()} == dict(server.asked)
+    assert figures["/ok"]["failures"] == {}
+    assert figures["/sometimes"]["failures"] == {"500": 20}
+    assert figures["/late"]["failures"] == {}
+    assert code == 1
+    assert result["total"]["succeeded"] == 580
+    answers = measurements.read_answers(directory / "requests.csv")
+    assert len(answers) == 600
+    assert sum(answer.latency >= 3000 for answer in answers if answer.path == "/late") >= 5
+    # Requests were due every 10 ms, whatever the answers did.
+    assert [round(answer.due, 3) for answer in answers] == [number / 100 for number in range(600)]
+
+
+def test_a_stall_makes_all_late_that_were_due_meanwhile(server, load):
+    """Coordinated omission: a closed loop would have sent one request, and seen one late answer."""
+    begun = []
+
+    def stall(number):
+        begun.append(time.monotonic()) if not begun else None
+        since = time.monotonic() - begun[0]
+        return (max(0.0, 4 - since), 200) if since >= 1 else (0, 200)
+
+    server.behave["/"] = stall
+    code, result, directory = load("stall", {"rate": 50, "duration": "3s", "timeout": "60s"}, "/")
+    answers = measurements.read_answers(directory / "requests.csv")
+    # Sent from the first second on, answered in the fourth: 2 s of requests wait at least 1 s each.
+    assert sum(answer.latency >= 900 for answer in answers) >= 90
+    assert result["total"]["max_ms"] >= 2900
+    assert result["total"]["requests"] == server.asked["/"] == 150
+    assert code == 0
+
+
+def test_the_open_loop_finds_timeouts_and_closed_connections(server, load):
+    server.behave["/never"] = lambda number: (60, 200) if number % 10 == 0 else (0, 200)
+    # A retry is on a new connection, and the server closes that one, too.
+    server.behave["/closed"] = lambda _: (0, None)
+    code, result, _ = load("fail", {"rate": 20, "duration": "4s", "timeout": "10s"}, "/never", "/closed")
+    figures = {part["name"]: part for part in result["parts"]}
+    assert figures["/never"]["failures"] == {"timeout": 4}
+    assert figures["/never"]["max_ms"] >= 10_000
+    assert figures["/closed"]["requests"] == 40
+    assert sum(figures["/closed"]["failures"].values()) == 40
+    assert figures["/closed"]["failures"].keys() <= {"connection closed", "connection reset"}
+    assert code == 1
+    assert sum(row["failed"] for row in result["outages"]) == 44
+
+
+def test_nothing_listens(load, server):
+    with socket.socket() as held:
+        # Bound, so that nobody else listens there, and not listening.
+        held.bind(("127.0.0.1", 0))
+        server.url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        code, result, _ = load("nobody", {"rate": 50, "duration": "1s"}, "/")
+    assert code == 1
+    assert result["total"]["failures"] == {"connection refused": 50}
+
+
+def test_ctrl_c_keeps_what_was_measured(server, load, tmp_path):
+    file = tmp_path / "long.yml"
+    file.write_text("description: Long\nrate: 50\nduration: 1h\nslo: {success_percent: 99}\n")
+    process = subprocess.Popen(
+        load.command(file, ["/"]), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while server.asked["/"] < 100:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said, progress = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "long (interrupted):" in said
+    assert "answers/s, mean" in progress
+    (directory,) = (tmp_path / "results").glob("*-long")
+    result = json.loads((directory / "result.json").read_text())
+    assert result["interrupted"]
+    assert result["total"]["requests"] == server.asked["/"]
+    assert "interrupted" in (directory / "report.html").read_text()
+
+
+def test_ab_finds_every_error_and_every_late_answer(server, load, ab):
+    server.behave["/sometimes"] = lambda number: (0, 503) if number % 20 == 7 else (0, 200)
+    server.behave["/late"] = lambda number: (3, 200) if number < 4 else (0, 200)
+    steps = [{"requests": 200, "concurrency": 5}, {"requests": 100, "concurrency": 20}]
+    code, result, directory = load(
+        "ladder", {"tool": "ab", "steps": steps, "slo": {"success_percent": 99}, "paths": ["/sometimes", "/late"]}
+    )
+    failures = [(part["name"], part["requests"], part["failures"]) for part in result["parts"]]
+    assert failures == [
+        ("/sometimes -n 200 -c 5", 200, {"not 2xx": 10}),
+        ("/sometimes -n 100 -c 20", 100, {"not 2xx": 5}),
+        ("/late -n 200 -c 5", 200, {}),
+        ("/late -n 100 -c 20", 100, {}),
+    ]
+    assert code == 1
+    assert result["parts"][2]["max_ms"] >= 3000
+    with (directory / "ab-03.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert len(rows) == 200
+    assert sum(float(row["ttime"]) >= 3000 for row in rows) >= 4
+    assert result["total"]["requests"] == 600
+
+
+def test_a_second_run_is_compared_with_the_first(server, load, tmp_path):
+    load("twice", {"rate": 50, "duration": "1s"}, "/")
+    (first,) = (tmp_path / "results").glob("*-twice")
+    file = tmp_path / "twice.yml"
+    # Names of results have seconds in them.
+    time.sleep(1.1)
+    subprocess.run(load.command(file, ["/"]), cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    second = sorted((tmp_path / "results").glob("*-twice"))[-1]
+    assert second != first
+    assert "Compared with the run before" in (second / "report.html").read_text()
+    assert "Compared with the run before" not in (first / "report.html").read_text()
+
+
+def test_the_environments_own_address_is_the_only_one_without_asking(server, tmp_path):
+    environment = os.environ | {"NO_COLOR": "1"}
+    words = ["-m", "loadtest", "run", "burst", "--environment", "nowhere", "--url", server.url]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert "nothing is deployed in `nowhere`" in done.stderr
+    assert server.connections == 0
