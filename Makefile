@@ -43,6 +43,10 @@ url: known-env ## Print the load balancer's URL
 test: tools .venv/.installed-dev ## Run all checks and tests
 	@python -m bootstrap.run_tests $(ARGS)
 
+.PHONY: loadtest
+loadtest: known-env tools ## Load what is deployed, judge it by the SLO, write a report
+	@ansible-playbook -i inventory/$(ENV) playbooks/loadtest.yml $(ARGS)
+
 .PHONY: lint
 lint: tools .venv/.installed-dev ## Run the checks that need no Docker
 	@python -m pytest tests/lint $(ARGS)
