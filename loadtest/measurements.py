@@ -15,6 +15,8 @@ PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 MOST_BUCKETS = 300
 # Failures that are less than this apart, in seconds, belong together.
 OUTAGE_GAP = 2.0
+# Answers count for the rate until this long after the last request was due, in seconds; a longer queue was not served.
+RATE_GRACE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class Answer:
         return self.outcome != "" and not (self.outcome.isdigit() and self.outcome.startswith("2"))
 
     @property
+    def answered(self) -> bool:
+        return self.outcome == "" or self.outcome.isdigit()
+
+    @property
     def answered_at(self) -> float:
         return self.due + self.latency / 1000
 
@@ -51,6 +57,8 @@ class Part:
     # Longest time of any request, failed ones included.
     longest: float
     failures: dict[str, int] = field(default_factory=dict)
+    # Requests that make up the rate: those answered in time, whatever the answer, or all where the tool waits for each.
+    served: int | None = None
 
     @property
     def failed(self) -> int:
@@ -60,6 +68,7 @@ class Part:
         """All figures by name; those that nothing was measured for are None."""
         ordered = sorted(self.latencies)
         succeeded = self.requests - self.failed
+        served = self.requests if self.served is None else self.served
         return {
             "name": self.name,
             "requests": self.requests,
@@ -67,7 +76,7 @@ class Part:
             "failures": dict(sorted(self.failures.items())),
             "duration": round(self.duration, 3),
             "success_percent": 100 * succeeded / self.requests if self.requests else None,
-            "rate": self.requests / self.duration if self.duration > 0 else None,
+            "rate": served / self.duration if self.duration > 0 else None,
             "mean_ms": math.fsum(ordered) / len(ordered) if ordered else None,
             "max_ms": self.longest if self.requests else None,
             **{f"p{percent:g}_ms": percentile(ordered, percent) for percent in PERCENTILES},
@@ -108,6 +117,7 @@ def part(name: str, answers: Sequence[Answer], duration: float) -> Part:
         latencies=[answer.latency for answer in answers if not answer.failed],
         longest=max((answer.latency for answer in answers), default=0.0),
         failures=dict(Counter(answer.outcome for answer in answers if answer.failed)),
+        served=sum(answer.answered and answer.answered_at <= duration + RATE_GRACE for answer in answers),
     )
 
 

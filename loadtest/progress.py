@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -79,10 +80,15 @@ class Playbook:
         return cls(found)
 
     def stream(self) -> TextIO:
-        """Where progress is written: the playbook's stderr, or ours."""
+        """Where progress is written: the playbook's stderr if that is a terminal or a pipe, else ours.
+
+        A file that it writes to has a position of which we know nothing: one of us would write over the other.
+        """
         if self.pid is not None:
+            output = Path(f"/proc/{self.pid}/fd/2")
             try:
-                return Path(f"/proc/{self.pid}/fd/2").open("a")
+                if not stat.S_ISREG(output.stat().st_mode):
+                    return output.open("a")
             except OSError:
                 pass
         return sys.stderr

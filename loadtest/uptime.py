@@ -93,9 +93,19 @@ class Answer:
 
 def too_few_up(size: int, needed: int, down: float) -> float:
     """Probability that fewer than `needed` of `size` instances are up, each down with probability `down` by itself."""
+    if needed > size:
+        return 1.0
+    if down in (0.0, 1.0):
+        return 1.0 if down and needed else 0.0
+    # By logarithms: the binomial coefficients of a few hundred instances don't fit into a float.
+    log_up, log_down = math.log1p(-down), math.log(down)
     return math.fsum(
-        math.comb(size, up) * math.pow(1 - down, up) * math.pow(down, size - up) for up in range(min(needed, size + 1))
+        math.exp(_log_choose(size, up) + up * log_up + (size - up) * log_down) for up in range(min(needed, size + 1))
     )
+
+
+def _log_choose(size: int, chosen: int) -> float:
+    return math.lgamma(size + 1) - math.lgamma(chosen + 1) - math.lgamma(size - chosen + 1)
 
 
 def instances_for(rate: float, capacity: float) -> int:

@@ -8,14 +8,14 @@ from typing import Any
 
 # Exit codes. A usage error is 2, as everywhere.
 MET, MISSED, GOAL_MISSED, INTERRUPTED = 0, 1, 3, 130
-# A constant rate was kept when at least this share of it was answered in the planned time.
+# A constant rate was served when at least this share of it was answered in the planned time.
 RATE_TOLERANCE = 0.999
 TEXTS = {
     "mean_ms": ("mean latency", "ms", "below"),
     "p99_ms": ("99th percentile of latency", "ms", "below"),
     "max_ms": ("longest answer", "ms", "below"),
     "success_percent": ("answers that succeeded", "%", "at least"),
-    "rate": ("rate", "requests/s", "at least"),
+    "rate": ("rate answered", "requests/s", "at least"),
 }
 
 

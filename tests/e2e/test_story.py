@@ -93,6 +93,45 @@ def test_second_run_changes_nothing(project: Project) -> None:
     assert succeeded(project.playbook("site.yml")).changed == 0
 
 
+def test_load_test_judges_what_is_deployed_and_acts_on_it(project: Project) -> None:
+    scenario = project.root / "short.yml"
+    scenario.write_text(
+        "description: A database restarts, the only instance hangs\nrate: 20\nduration: 20s\ntimeout: 60s\n"
+        "actions: [{at: 4s, do: reboot_database}, {at: 14s, do: hang_instance}]\n"
+        "slo: {mean_ms: 60000, success_percent: 1}\n"
+    )
+    run = succeeded(project.playbook("playbooks/loadtest.yml", loadtest_scenarios=scenario))
+    assert "met    mean latency" in run.output
+    (directory,) = (project.root / ".deploy/local/loadtest").glob("*-short")
+    result = json.loads((directory / "result.json").read_text())
+    assert result["url"] == project.url
+    assert {part["name"]: part["requests"] for part in result["parts"]} == {
+        "/date_time_only": 134,
+        "/date_time": 133,
+        "/latest_date_time": 133,
+    }
+    (instance,) = fleet(project)
+    done = [mark["text"] for mark in result["marks"] if mark["kind"] == "action"]
+    assert done == ["database web2py-local restarts", f"instance {instance} hangs"]
+    # Requests that came in while it hung were answered when it went on.
+    assert result["total"]["max_ms"] > 1000
+    assert all((row["in_service"], row["desired"]) == (1, 1) for row in result["samples"])
+    assert result["cpu"], "the group's CPU was sampled"
+    assert result["notes"], "how late requests left"
+    assert not [note for note in result["notes"] if "could not be sampled" in note]
+    assert (directory / "report.html").exists()
+    wait_until(lambda: healthy_targets(project) == {instance}, 60, "the instance is healthy again")
+
+
+def test_missed_slo_fails_the_load_test(project: Project) -> None:
+    scenario = project.root / "strict.yml"
+    scenario.write_text("description: Strict\nrate: 5\nduration: 2s\nslo: {max_ms: 0.001}\n")
+    run = project.playbook("playbooks/loadtest.yml", loadtest_scenarios=scenario)
+    assert run.returncode != 0
+    assert "the SLO is missed" in run.output
+    assert "MISSED longest answer" in run.output
+
+
 def test_dead_instance_is_replaced(project: Project) -> None:
     victim = fleet(project)[0]
     docker("rm", "--force", f"localcloud-{project.port}-{victim}")

@@ -3,6 +3,7 @@
 import random
 import statistics
 
+import patient  # noqa: F401
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +51,8 @@ def test_a_part_counts_failures_and_leaves_them_out_of_the_mean():
     assert figures["success_percent"] == 50
     assert figures["mean_ms"] == 20
     assert figures["max_ms"] == 9000
-    assert figures["rate"] == 1
+    # The timeout came after the end.
+    assert figures["rate"] == 0.75
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0.1, 5000), st.booleans()), min_size=1, max_size=200))
@@ -168,6 +170,13 @@ def test_a_rate_is_judged_where_it_was_offered():
     assert judged(answers, {"rate": 1000}, rate=100) == []
     assert judged(answers, {"rate": 100}, rate=100)[0].met
     assert not judged(answers[:900], {"rate": 100}, rate=100)[0].met
+
+
+def test_a_queue_that_is_served_after_the_end_is_no_rate():
+    answers = [Answer(n / 100, 1 if n < 500 else 7000, "200", "/") for n in range(1000)]
+    (line,) = judged(answers, {"rate": 100}, rate=100)
+    # Of the second half, those that were due before 4 + 1 s before the end.
+    assert (line.met, line.figure) == (False, 50)
 
 
 def test_the_exit_code_is_the_verdict():

@@ -65,6 +65,16 @@ def test_the_playbook_that_started_us_is_found_and_shows_our_progress(tmp_path):
     assert Playbook(process.pid).ended()
 
 
+def test_the_playbooks_file_is_left_to_it(tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(["sleep", "60"], stderr=log)
+        try:
+            assert Playbook(process.pid).stream() is sys.stderr
+        finally:
+            process.kill()
+            process.wait()
+
+
 def test_without_a_playbook_progress_is_on_stderr_and_nothing_ends():
     assert Playbook(None).stream() is sys.stderr
     assert not Playbook(None).ended()

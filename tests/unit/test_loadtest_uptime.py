@@ -4,6 +4,7 @@ import itertools
 import math
 from dataclasses import replace
 
+import patient  # noqa: F401
 import pytest
 import yaml
 from hypothesis import given
