@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import csv
 import math
 from collections import Counter
@@ -164,7 +165,7 @@ def timeline(answers: Sequence[Answer], duration: float) -> list[dict[str, Any]]
 
 def histogram(latencies: Iterable[float], per_decade: int = 10) -> list[dict[str, float]]:
     """Counts in bins that each are 10^(1/per_decade) wide, from the first to the last that holds anything (ms)."""
-    counts = Counter(math.floor(math.log10(max(value, 0.01)) * per_decade) for value in latencies)
+    counts = Counter(math.floor(math.log10(max(value, 0.1)) * per_decade) for value in latencies)
     if not counts:
         return []
     return [
@@ -174,7 +175,10 @@ def histogram(latencies: Iterable[float], per_decade: int = 10) -> list[dict[str
 
 
 def outages(answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """Stretches of time in which requests failed: from when to when (due, in s), how many of how many, and how."""
+    """Stretches of time in which requests failed: from when to when (due, in s), how many of how many, and how.
+
+    The answers are in the order in which they were due.
+    """
     found: list[list[Answer]] = []
     for answer in answers:
         if not answer.failed:
@@ -182,12 +186,13 @@ def outages(answers: Sequence[Answer]) -> list[dict[str, Any]]:
         if not found or answer.due - found[-1][-1].due > OUTAGE_GAP:
             found.append([])
         found[-1].append(answer)
+    due = [answer.due for answer in answers]
     return [
         {
             "from": failures[0].due,
             "to": failures[-1].due,
             "failed": len(failures),
-            "of": sum(failures[0].due <= answer.due <= failures[-1].due for answer in answers),
+            "of": bisect.bisect_right(due, failures[-1].due) - bisect.bisect_left(due, failures[0].due),
             "failures": dict(sorted(Counter(answer.outcome for answer in failures).items())),
         }
         for failures in found
