@@ -31,7 +31,9 @@ class Actions:
             self.sampler.ec2.terminate_instances(InstanceIds=[instances[0]])
             return f"instance {instances[0]} is terminated"
         container = self._container(instances[-1])
-        container.pause()
+        # All its processes stop, but for init and the shell that says so: connections are accepted, and nobody answers.
+        # Docker's own pause would be seen by the local cloud, as the end of the instance.
+        container.exec_run(["/bin/sh", "-c", "kill -STOP -1"])
         self.hanging.append(container)
         return f"instance {instances[-1]} hangs"
 
@@ -41,7 +43,7 @@ class Actions:
 
         for container in self.hanging:
             try:
-                container.unpause()
+                container.exec_run(["/bin/sh", "-c", "kill -CONT -1"])
             except docker.errors.DockerException:
                 continue
 

@@ -84,7 +84,6 @@ class Connection(asyncio.Protocol):
         assert self.transport is not None
         self._reset()
         self.shot = shot
-        shot.sent = clock()
         self.transport.write(self.generator.requests[shot.path])
 
     def data_received(self, data: bytes) -> None:
@@ -328,6 +327,7 @@ class Generator:
             if self.stopping.is_set():
                 break
             shot = Shot(number, number % len(self.paths), due)
+            shot.sent = clock()
             self.under_way.append(shot)
             self.fired += 1
             self.fire(shot)
