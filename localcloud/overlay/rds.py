@@ -144,6 +144,10 @@ def _install_instances() -> None:
         if not db_kwargs.get("engine_version"):
             db_kwargs["engine_version"] = POSTGRES_MAJOR
         subnet = _choose_subnet(self, db_kwargs)
+        if not db_kwargs.get("vpc_security_group_ids"):
+            # moto takes the default VPC's, wherever the database is.
+            group = subnet.ec2_backend.get_security_group_from_name("default", subnet.vpc_id)
+            db_kwargs["vpc_security_group_ids"] = [group.id]
         database: Any = create(self, db_kwargs)
         database.status = "creating"
         database.restored_from = restored_from  # the tag of a snapshot's data

@@ -144,6 +144,11 @@ def test_restored_database_is_one_of_its_own(cloud: Cloud, rds: Any) -> None:
     rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier="restored", WaiterConfig=QUICK)
     assert query(cloud, "restored", "SELECT 1", password="third-Password_3") == 1
     assert query(cloud, NAME, "SELECT 1") == 1, "the other one's password stays"
+    # As on AWS, nobody said which groups it has: it gets its VPC's own.
+    groups = cloud.client("ec2").describe_security_groups(
+        GroupIds=[group["VpcSecurityGroupId"] for group in new["VpcSecurityGroups"]]
+    )["SecurityGroups"]
+    assert [(group["GroupName"], group["VpcId"]) for group in groups] == [("default", cloud.vpc_id)]
 
 
 def test_snapshots_are_found_copied_and_tagged(rds: Any) -> None:

@@ -129,7 +129,6 @@ def test_values_are_those_of_the_api(cloud: Cloud, login: Login, machine: Machin
         "public-keys/0/openssh-key": f"{login.public_key}\n",
         "security-groups": "open",
         "services/domain": "amazonaws.com",
-        "iam/info": get("iam/info"),
     }
     assert {path: get(path) for path in same} == same
     assert json.loads(get("iam/info") or "")["InstanceProfileArn"] == described["IamInstanceProfile"]["Arn"]
