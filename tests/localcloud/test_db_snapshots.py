@@ -82,6 +82,22 @@ def restore(rds: Any, snapshot: str, name: str, **options: Any) -> dict[str, Any
     return answer
 
 
+def group_names(cloud: Cloud, name: str) -> list[tuple[str, str]]:
+    """Name and VPC of a database's security groups."""
+    database = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
+    ids = [group["VpcSecurityGroupId"] for group in database["VpcSecurityGroups"]]
+    groups = cloud.client("ec2").describe_security_groups(GroupIds=ids)["SecurityGroups"]
+    return [(group["GroupName"], group["VpcId"]) for group in groups]
+
+
+def open_up(cloud: Cloud, name: str) -> None:
+    """Let the tests in, and whoever else asks."""
+    cloud.client("rds").modify_db_instance(
+        DBInstanceIdentifier=name, VpcSecurityGroupIds=[cloud.security_group_id], ApplyImmediately=True
+    )
+    wait_until(lambda: group_names(cloud, name) == [("open", cloud.vpc_id)], what=f"{name} has its new group")
+
+
 class Writer(threading.Thread):
     """Commits one row after the other, each with the next number."""
 
@@ -119,6 +135,8 @@ def test_snapshot_taken_while_writes_go_on_is_consistent(cloud: Cloud, rds: Any)
     rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier=NAME, WaiterConfig=QUICK)
     assert restore(rds, "busy", "restored")["DBInstanceStatus"] == "creating"
     rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier="restored", WaiterConfig=QUICK)
+    assert group_names(cloud, "restored") == [("default", cloud.vpc_id)], "nobody said which groups it has"
+    open_up(cloud, "restored")
     rows = query(cloud, "restored", "SELECT count(*) FROM written")
     assert query(cloud, "restored", "SELECT max(number) FROM written") == rows, "no row is missing between others"
     assert before <= rows <= after + 1
@@ -144,11 +162,6 @@ def test_restored_database_is_one_of_its_own(cloud: Cloud, rds: Any) -> None:
     rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier="restored", WaiterConfig=QUICK)
     assert query(cloud, "restored", "SELECT 1", password="third-Password_3") == 1
     assert query(cloud, NAME, "SELECT 1") == 1, "the other one's password stays"
-    # As on AWS, nobody said which groups it has: it gets its VPC's own.
-    groups = cloud.client("ec2").describe_security_groups(
-        GroupIds=[group["VpcSecurityGroupId"] for group in new["VpcSecurityGroups"]]
-    )["SecurityGroups"]
-    assert [(group["GroupName"], group["VpcId"]) for group in groups] == [("default", cloud.vpc_id)]
 
 
 def test_snapshots_are_found_copied_and_tagged(rds: Any) -> None:
