@@ -103,10 +103,14 @@ def test_reboot_starts_the_machine_anew(cloud: Cloud, login: Login, instance: di
     assert state(cloud, instance["InstanceId"]) == "running"
 
 
+# As `systemctl poweroff` does it: a job that cloud-init starts later in the boot must not take its place.
+POWEROFF = "sudo systemctl start --no-block --job-mode=replace-irreversibly poweroff.target"
+
+
 def test_machine_that_shuts_itself_down_is_stopped(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
     instance_id = instance["InstanceId"]
     login.wait(instance["PrivateIpAddress"], "echo alive")
-    login.run(instance["PrivateIpAddress"], "sudo systemctl start --no-block poweroff.target")
+    login.run(instance["PrivateIpAddress"], POWEROFF)
     wait_until(lambda: state(cloud, instance_id) == "stopped", what="stopped")
     assert cloud.instance(instance_id)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
 
