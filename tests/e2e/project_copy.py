@@ -11,8 +11,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Project:
-    """The copy: `port` and `cidr` set its local cloud apart."""
+    """The copy: `port` and `cidr` set its local cloud apart; `inventory` where it is not the default one."""
 
     root: Path
     port: int
     cidr: str
+    inventory: str | None = None
+    # Of a user with an AWS account: the local cloud must be used all the same.
+    credentials: Mapping[str, str] = field(default_factory=lambda: {"AWS_PROFILE": "a-profile-of-the-user"})
 
     @classmethod
     def copy_to(cls, root: Path, port: int, cidr: str) -> Project:
@@ -72,11 +75,10 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of a user with an AWS account: the local cloud must be used all the same."""
         return {
             **os.environ,
             "PATH": f"{self.root}/.venv/bin:{os.environ['PATH']}",
-            "AWS_PROFILE": "a-profile-of-the-user",
+            **self.credentials,
             "LOCALCLOUD_PORT": str(self.port),
             "LOCALCLOUD_HOME": str(self.root / ".localcloud"),
         }
@@ -110,6 +112,8 @@ class Project:
         """A started ansible-playbook and the file that it writes to. It does not outlive the `with`."""
         variables = {"localcloud_port": self.port, "vpc_cidr": self.cidr, **variables}
         extra = [part for key, value in variables.items() for part in ("-e", f"{key}={value}")]
+        if self.inventory:
+            extra = ["-i", self.inventory, *extra]
         output = self.root / "run.log"
         with output.open("w") as file:
             process = subprocess.Popen(
