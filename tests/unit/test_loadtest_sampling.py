@@ -1,12 +1,18 @@
-"""What is sampled beside the load, and what a scenario does to the stack, against moto in this process."""
+"""What is sampled beside the load, and what a scenario does to the stack, against moto in a process of its own.
 
+In this one, other tests may have changed moto into the local cloud, whose machines nobody runs here.
+"""
+
+import contextlib
 import datetime
 import json
+import socket
+import subprocess
+import sys
 import time
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from loadtest.actions import Actions
 from loadtest.sampling import Sampler
@@ -16,14 +22,34 @@ from loadtest.target import Target
 NAME = "web2py-local"
 
 
+@contextlib.contextmanager
+def moto_server():
+    """A moto server; its endpoint."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: answers(port))
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def answers(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
 @pytest.fixture(scope="module")
 def stack():
     """A group of two instances behind a target group, an alarm and a database."""
-    with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
+    with pytest.MonkeyPatch.context() as monkeypatch, moto_server() as endpoint:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "testing")
-        for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL"):
+        for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
             monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         ec2, autoscaling, elbv2 = (boto3.client(name) for name in ("ec2", "autoscaling", "elbv2"))
         vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
