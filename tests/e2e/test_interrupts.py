@@ -19,8 +19,6 @@ POINTS = {
     "state": ("PLAY [State]", 1),
     "network": ("Plan: 20 to add", 3),
     "hosts, with Terraform at work in three stages": ("Making stage ec2 usually takes", 2),
-}
-REST_OF_THE_POINTS = {
     "database": ("PLAY [Database]", 4),
     "hosts, in the middle of an installation": ("The framework's directory exists", 1),
     "hosts, about to be told their database": ("PLAY [Hosts, told their database]", 2),
