@@ -9,7 +9,7 @@ import json
 
 import pytest
 from project_copy import Project
-from stack import Visitor, assert_nothing_is_left, edit, fleet, healthy_targets, succeeded
+from stack import Visitor, assert_nothing_is_left, edit, fleet, healthy_targets, succeeded, wait_until
 
 pytestmark = pytest.mark.story
 
@@ -68,7 +68,8 @@ def test_interrupted_refresh_is_finished_by_the_next_run(project: Project) -> No
         succeeded(project.playbook("site.yml"))
     assert visitor.failures == []
     assert "<title>Changed: " in project.get("/").body
-    assert before.isdisjoint(fleet(project))
+    # A refresh is over when the new ones serve; the last old one may still be on its way out.
+    wait_until(lambda: before.isdisjoint(fleet(project)), 60, "the old instances are gone")
     assert healthy_targets(project) == set(fleet(project))
 
 
