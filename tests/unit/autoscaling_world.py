@@ -65,6 +65,20 @@ class World:
         }
         self.autoscaling.create_auto_scaling_group(**request)
 
+    def create_alarm(self, name: str, **options: Any) -> None:
+        """An alarm on a metric that nobody measures."""
+        request = {
+            "Namespace": "n",
+            "MetricName": "m",
+            "Period": 60,
+            "EvaluationPeriods": 1,
+            "Threshold": 1,
+            "Statistic": "Average",
+            "ComparisonOperator": "GreaterThanThreshold",
+            **options,
+        }
+        self.client("cloudwatch").put_metric_alarm(AlarmName=name, **request)
+
     @property
     def group(self) -> Any:
         return backends.backend("autoscaling", ACCOUNT, REGION).autoscaling_groups["g"]

@@ -233,10 +233,7 @@ def test_suspended_alarm_notification_scales_nothing(world: World) -> None:
     arn = world.autoscaling.put_scaling_policy(
         **GROUP, PolicyName="out", AdjustmentType="ChangeInCapacity", ScalingAdjustment=1
     )["PolicyARN"]
-    world.client("cloudwatch").put_metric_alarm(
-        AlarmName="a", Namespace="n", MetricName="m", Period=60, EvaluationPeriods=1, Threshold=1,
-        Statistic="Average", ComparisonOperator="GreaterThanThreshold", AlarmActions=[arn],
-    )  # fmt: skip
+    world.create_alarm("a", AlarmActions=[arn])
     for suspended, expected in ((["AlarmNotification"], 1), ([], 2)):
         world.autoscaling.resume_processes(**GROUP)
         if suspended:

@@ -138,17 +138,7 @@ def test_policy_waits_for_its_cooldown_which_begins_when_the_scaling_is_over(
     options: dict[str, Any] = {"AdjustmentType": "ChangeInCapacity", "ScalingAdjustment": 1, "Cooldown": 100}
     arn = world.autoscaling.put_scaling_policy(AutoScalingGroupName="g", PolicyName="out", **options)["PolicyARN"]
     cloudwatch = world.client("cloudwatch")
-    cloudwatch.put_metric_alarm(
-        AlarmName="a",
-        Namespace="n",
-        MetricName="m",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        Statistic="Average",
-        ComparisonOperator="GreaterThanThreshold",
-        AlarmActions=[arn],
-    )
+    world.create_alarm("a", AlarmActions=[arn])
 
     def alarm() -> int:
         for value in ("OK", "ALARM"):

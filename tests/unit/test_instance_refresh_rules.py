@@ -76,16 +76,7 @@ def test_refresh_whose_alarm_goes_off_rolls_back(world: World) -> None:
     world.settle()
     old = {member.instance_id for member in world.members()}
     cloudwatch = world.client("cloudwatch")
-    cloudwatch.put_metric_alarm(
-        AlarmName="errors",
-        Namespace="n",
-        MetricName="m",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        Statistic="Average",
-        ComparisonOperator="GreaterThanThreshold",
-    )
+    world.create_alarm("errors")
     world.autoscaling.start_instance_refresh(
         AutoScalingGroupName="g",
         DesiredConfiguration={"LaunchTemplate": {"LaunchTemplateId": world.template_id, "Version": "2"}},

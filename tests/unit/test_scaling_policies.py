@@ -167,16 +167,11 @@ def test_alarm_stops_an_instance_and_says_what_it_could_not_do(world: World) -> 
     world.settle()
     (member,) = world.members()
     cloudwatch = world.client("cloudwatch")
-    cloudwatch.put_metric_alarm(
-        AlarmName="a",
+    world.create_alarm(
+        "a",
         Namespace="AWS/EC2",
         MetricName="CPUUtilization",
         Dimensions=[{"Name": "InstanceId", "Value": member.instance_id}],
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        Statistic="Average",
-        ComparisonOperator="GreaterThanThreshold",
         AlarmActions=[f"arn:aws:automate:{REGION}:ec2:recover", f"arn:aws:automate:{REGION}:ec2:stop"],
     )
     cloudwatch.set_alarm_state(AlarmName="a", StateValue="ALARM", StateReason="test")
