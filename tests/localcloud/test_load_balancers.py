@@ -8,10 +8,10 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
-from balancing import server_user_data
+import requests
+from balancing import Load, server_user_data
 from running_cloud import Cloud, docker, wait_until
 
 
@@ -89,43 +89,6 @@ class Balancer:
     @property
     def container(self) -> str:
         return self.cloud.container("-".join(self.arn.split("/")[-2:]))
-
-
-class Load:
-    """Requests without pause from two threads, one of them on kept connections; counts what came back."""
-
-    def __init__(self, balancer: Balancer) -> None:
-        self.outcomes: Counter[Any] = Counter()
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=[balancer, kept]) for kept in (True, False)]
-
-    def _run(self, balancer: Balancer, kept: bool) -> None:
-        import http.client
-
-        connection = http.client.HTTPConnection(balancer.dns_name, timeout=10)
-        while not self._stop.is_set():
-            try:
-                connection.request("GET", "/", headers={} if kept else {"Connection": "close"})
-                answer = connection.getresponse()
-                answer.read()
-                self.outcomes[answer.status] += 1
-            except OSError as error:
-                self.outcomes[repr(error)] += 1
-                connection.close()
-            except http.client.HTTPException as error:
-                self.outcomes[repr(error)] += 1
-                connection.close()
-            time.sleep(0.005)
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +193,11 @@ def test_deregistered_target_ends_what_it_has_begun(serving: Balancer) -> None:
 def test_no_change_loses_a_request(serving: Balancer) -> None:
     """Targets come and go, the configuration is reloaded, the controller is killed and started."""
     first, second = serving.instance_ids
-    with Load(serving) as load:
+
+    def send(session: requests.Session) -> int:
+        return session.get(f"http://{serving.dns_name}/", timeout=10).status_code
+
+    with Load(send, threads=2, pause=0.005) as load:
         serving.deregister(first)
         time.sleep(1)
         serving.elbv2.modify_target_group(TargetGroupArn=serving.group_arn, HealthCheckIntervalSeconds=6)
