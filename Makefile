@@ -25,13 +25,25 @@ help: ## List what can be typed
 deploy: known-env $(ready) ## Install what is missing and deploy: from nothing to a served application
 	@ansible-playbook -i inventory/$(ENV) site.yml $(ARGS)
 
+.PHONY: update
+update: known-env tools ## Deploy a changed application, on what deploy made
+	@ansible-playbook -i inventory/$(ENV) playbooks/deploy.yml $(ARGS)
+
+.PHONY: rollback
+rollback: known-env tools ## Go back to the image that served before
+	@ansible-playbook -i inventory/$(ENV) playbooks/rollback.yml $(ARGS)
+
+.PHONY: scale
+scale: known-env tools ## Change the size now: ARGS='-e asg_min_size=2 -e desired_capacity=3'
+	@ansible-playbook -i inventory/$(ENV) playbooks/scale.yml $(ARGS)
+
 .PHONY: teardown
 teardown: known-env tools ## Remove all that deploy made
 	@ansible-playbook -i inventory/$(ENV) teardown.yml $(ARGS)
 
 .PHONY: status
-status: known-env tools ## Say what runs where
-	@ansible-playbook -i inventory/$(ENV) playbooks/summary.yml $(ARGS)
+status: known-env tools ## Say what is deployed and how it does
+	@ansible-playbook -i inventory/$(ENV) playbooks/status.yml $(ARGS)
 
 .PHONY: url
 url: known-env ## Print the load balancer's URL
@@ -40,26 +52,45 @@ url: known-env ## Print the load balancer's URL
 ##### Test
 
 .PHONY: test
-test: tools .venv/.installed-dev ## Run all checks and tests
+test: tools .venv/.installed-dev .venv-checkov/.installed ## Run the checks and tests
 	@python -m bootstrap.run_tests $(ARGS)
+
+.PHONY: test-all
+test-all: tools .venv/.installed-dev .venv-checkov/.installed ## Run all of it, with what test leaves out: more than an hour and a half
+	@python -m bootstrap.run_tests -m '' $(ARGS)
 
 .PHONY: loadtest
 loadtest: known-env tools ## Load what is deployed, judge it by the SLO, write a report
 	@ansible-playbook -i inventory/$(ENV) playbooks/loadtest.yml $(ARGS)
 
+.PHONY: benchmark
+benchmark: tools images ## Measure what a request costs, beside the older set-up, Flask, py4web and bare WSGI
+	@python -m benchmarks $(ARGS)
+
 .PHONY: lint
-lint: tools .venv/.installed-dev ## Run the checks that need no Docker
+lint: tools .venv/.installed-dev .venv-checkov/.installed ## Run the checks that need no Docker
 	@python -m pytest tests/lint $(ARGS)
 
 .PHONY: unit
 unit: tools .venv/.installed-dev ## Run the unit tests
 	@python -m pytest tests/unit $(ARGS)
 
+.PHONY: test-roles
+test-roles: tools images .venv/.installed-dev ## Test each role alone, with molecule
+	@python -m pytest tests/roles $(ARGS)
+
 .PHONY: format
-format: .venv/.installed-dev ## Format Python and Terraform in place
-	@ruff check --fix --quiet .; ruff format --quiet .; terraform fmt -recursive terraform
+format: tools .venv/.installed-dev ## Format Python and Terraform in place
+	@ruff format --quiet . && terraform fmt -recursive terraform && ruff check --fix --quiet .
 
 ##### Install
+
+# At the same path inside as outside: the local cloud tells Docker which of its directories to mount.
+.PHONY: management
+management: ## Build an image with all tools inside and open a shell in it: management/README.md
+	@docker build --tag web2py-management --file management/Dockerfile .
+	@docker run --rm --interactive --tty --network host --pid host --volume /var/run/docker.sock:/var/run/docker.sock \
+		--volume /sys/fs/cgroup:/sys/fs/cgroup:ro --volume '$(CURDIR):$(CURDIR)' --workdir '$(CURDIR)' $(ARGS) web2py-management
 
 .PHONY: tools
 tools: .collections/.installed ## Install Ansible, the collections and Terraform
@@ -74,11 +105,15 @@ images: docker ## Build the local cloud's machine images that are missing
 	@python -m localcloud images
 
 .venv/.installed: requirements.txt
-	@bootstrap/venv.sh requirements.txt
+	@bootstrap/venv.sh .venv requirements.txt
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed requirements-dev.txt
-	@bootstrap/venv.sh requirements.txt requirements-dev.txt
+	@bootstrap/venv.sh .venv requirements.txt requirements-dev.txt
+	@touch $@
+
+.venv-checkov/.installed: .venv/.installed requirements-checkov.txt
+	@bootstrap/venv.sh .venv-checkov requirements-checkov.txt
 	@touch $@
 
 .collections/.installed: .venv/.installed requirements.yml
@@ -88,12 +123,16 @@ images: docker ## Build the local cloud's machine images that are missing
 .PHONY: requirements
 requirements: .venv/.installed ## Pin the newest versions that requirements*.in allow
 	@python -m pip install --quiet uv
-	@for name in requirements requirements-dev; do uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate $$name.in --output-file $$name.txt; done
+	@for name in requirements requirements-dev requirements-checkov; do uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate $$name.in --output-file $$name.txt; done
+
+.PHONY: outdated
+outdated: .venv/.installed ## Show which of the pinned versions have a newer one
+	@python -m bootstrap.outdated
 
 .PHONY: clean
 clean: ## Remove what was installed here (after teardown)
 	@test ! -e .localcloud || { $(call fail,the local cloud is still there,make status,make teardown); }
-	@rm -rf .venv .collections .cache .ansible
+	@rm -rf .venv .venv-checkov .collections .cache .ansible
 
 ##### Helpers
 

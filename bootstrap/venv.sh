@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Make or update .venv from a pinned requirements file: bootstrap/venv.sh requirements.txt [more.txt ...]
+# Make or update a virtual environment from pinned requirements files: bootstrap/venv.sh .venv requirements.txt [more.txt ...]
 # The one part of the bootstrap that is not Python, because it has to find a Python first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 minimum='3, 11'
+venv=$1
+shift
 
 # A failure message has three parts: what failed, where to look, what to type.
 fail() {
@@ -42,20 +44,21 @@ install_venv_package() {
             "sudo apt-get install $package"
 }
 
-usable() { new_enough .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; }
+usable() { new_enough "$venv/bin/python" && "$venv/bin/python" -m pip --version >/dev/null 2>&1; }
 
 if ! usable; then
     python=$(find_python)
     "$python" -c 'import ensurepip, venv' 2>/dev/null || install_venv_package "$python"
     # --clear: what an interrupted run left is no base to build on
-    "$python" -m venv --clear .venv ||
-        fail "the virtual environment .venv could not be made" "the message above" "rm -rf .venv && make tools"
+    "$python" -m venv --clear "$venv" ||
+        fail "the virtual environment $venv could not be made" "the message above" "rm -rf $venv && make tools"
 fi
 
-echo "Installing ${*} into .venv (the first time takes about a minute)" >&2
+echo "Installing ${*} into $venv (the first time takes about a minute)" >&2
 requirements=()
 for file in "$@"; do requirements+=(--requirement "$file"); done
-.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input "${requirements[@]}" ||
+# --no-compile: Python does so at the first import, and most of the package ansible is never imported.
+"$venv/bin/python" -m pip install --no-compile --quiet --quiet --disable-pip-version-check --no-input "${requirements[@]}" ||
     fail "pip could not install the pinned packages of ${*}" \
         "pip's message above; is https://pypi.org reachable from here?" \
         "PIP_INDEX_URL=https://your.mirror/simple make tools   (README.md, Behind a firewall)"

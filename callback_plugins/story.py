@@ -16,7 +16,8 @@ short_description: Ansible's default output, for a reader who sees it for the fi
 description:
   - A task that changed something is one line; one that found nothing to do is none. A C(debug) task is its message.
   - A task whose name says how long it takes (it has C(takes) in it) is announced when it starts.
-  - A task that waits says so at its first try and then every 30 seconds, instead of C(FAILED - RETRYING) after each.
+  - A task that waits says so at its first try and then every 30 seconds, instead of C(FAILED - RETRYING) after each;
+    and whenever its result has another C(progress).
   - An error message with three parts (what failed, where to look, what to type) is printed as it is, and once.
   - The failure of a task that has a rescue is not printed, because the rescue says what it means.
   - With C(-v) everything is printed as Ansible does by default.
@@ -37,8 +38,8 @@ class CallbackModule(DefaultCallback):
 
     def __init__(self) -> None:
         super().__init__()
-        # When a waiting task was first heard of and last written about, by task and host.
-        self._waiting: dict[tuple[str, str], tuple[float, float]] = {}
+        # When a waiting task was first heard of and last written about, and its progress then, by task and host.
+        self._waiting: dict[tuple[str, str], tuple[float, float, str]] = {}
         # Hosts that the present task has changed.
         self._changed: list[str] = []
 
@@ -118,12 +119,14 @@ class CallbackModule(DefaultCallback):
             super().v2_runner_retry(result)
             return
         key = (result.task._uuid, result.host.get_name())
+        progress = result.result.get("progress", "")
         now = time.monotonic()
-        first, last = self._waiting.get(key, (now, 0.0))
-        if last and now - last < SECONDS_BETWEEN_LINES:
+        first, last, said = self._waiting.get(key, (now, 0.0, ""))
+        if last and now - last < SECONDS_BETWEEN_LINES and progress == said:
             return
-        self._waiting[key] = (first, now)
-        waited = f" ({round(now - first)} s so far)" if last else ""
+        self._waiting[key] = (first, now, progress)
+        waited = f": {progress}" if progress else ""
+        waited += f" ({round(now - first)} s so far)" if last else ""
         self._display.display(
             f"waiting: [{self.host_label(result)}] {self._title()}{waited}", color=constants.COLOR_DEBUG
         )
@@ -141,12 +144,14 @@ class CallbackModule(DefaultCallback):
 
 
 def has_rescue(task: Any) -> bool:
-    """Whether the task is in the `block` part of a block with a `rescue`."""
+    """Whether the task, or a file that includes it, is in the `block` part of a block with a `rescue`."""
+    path = {task._uuid}
     parent = task._parent
     while parent is not None:
         rescue = getattr(parent, "rescue", None)
-        if rescue and task._uuid not in identifiers([*rescue, *parent.always]):
+        if rescue and path.isdisjoint(identifiers([*rescue, *parent.always])):
             return True
+        path.add(parent._uuid)
         parent = getattr(parent, "_parent", None)
     return False
 

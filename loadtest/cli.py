@@ -1,7 +1,7 @@
 """List and run scenarios, write reports, compute uptime.
 
-Exit codes of `run`: 0 the SLO and the goals are met, 1 the SLO is missed, 2 wrong use, 3 only a stricter goal is
-missed, 130 interrupted (what was measured is kept and judged).
+Exit codes of `run`: 0 the SLO and the goals are met, 1 the SLO is missed, 2 wrong use or broken, 3 only a stricter goal
+is missed, 130 interrupted (what was measured is kept and judged).
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import argparse
 import datetime
 import json
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadtest import report, scenario, target, uptime
+from loadtest import actions, report, scenario, target, uptime
 from loadtest.errors import LoadtestError
 from loadtest.progress import Playbook, Progress
 from loadtest.run import Run
@@ -53,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LoadtestError as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
+    except Exception:
+        # Python's own exit code would be 1, which is the verdict that the SLO is missed.
+        traceback.print_exc()
+        return 2
 
 
 def run_scenarios(options: argparse.Namespace) -> int:
@@ -65,15 +70,24 @@ def run_scenarios(options: argparse.Namespace) -> int:
                 "--path is for --outside-environment", look="the scenario's paths", type_this="without --path"
             )
         place = target.with_paths(place, options.path)
+    # Before the first of them, which may take ten minutes.
+    for wanted in scenarios:
+        actions.check(wanted, place)
     results = options.results or target.deploy_directory(options.environment) / "loadtest"
     playbook = Playbook.find()
     progress = Progress(playbook.stream())
     codes = []
+    size = None
     for wanted in scenarios:
         moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
         directory = results / f"{moment}-{wanted.name}"
         progress.say(f"{wanted.name}: {wanted.description} ({place.url})")
         run = Run(wanted, place, directory, progress, playbook)
+        size = run.settle(size)
+        if run.interrupted:
+            progress.say(f"{wanted.name}: interrupted before its load began")
+            codes.append(130)
+            break
         result = run()
         page = report.write(directory)
         text = summary(result, page)

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from loadtest.errors import LoadtestError
-from loadtest.svg import Chart, duration, nice_step
+from loadtest.svg import Chart, duration, label, nice_step
 
 WIDE, NARROW = 920, 380
 SYMBOLS = {"alarm": "▲", "deploy": "◆", "scaling": "■", "action": "✖"}
@@ -220,9 +220,9 @@ def distribution_chart(result: Mapping[str, Any], width: int) -> Chart:
         ]
     )
     powers = range(math.ceil(first - 1e-9), math.floor(first + span + 1e-9) + 1)
-    ticks = [(power - first, f"{10.0**power:g} ms") for power in powers]
+    ticks = [(power - first, label(10.0**power)) for power in powers]
     if len(ticks) < 2:
-        ticks = [(0.0, f"{number(bins[0]['from_ms'])} ms"), (span, f"{number(bins[-1]['to_ms'])} ms")]
+        ticks = [(0.0, label(bins[0]["from_ms"])), (span, label(bins[-1]["to_ms"]))]
     chart.ticks(ticks)
     return chart
 

@@ -24,6 +24,7 @@ from loadtest.open_loop import allow_many_files
 from loadtest.progress import Playbook, Progress
 from loadtest.sampling import Sampler
 from loadtest.scenario import Action, Scenario, Step
+from loadtest.settling import settle
 from loadtest.target import ROOT, Target
 
 # The machine that sends was too busy where more than 1 % of the requests left later than this (ms).
@@ -64,12 +65,28 @@ class Run:
         self.paths = scenario.paths or target.paths
         self.interrupted = False
         self.sampler = Sampler(target) if target.autoscaling_group else None
-        directory.mkdir(parents=True, exist_ok=True)
+        self.notes: list[str] = []
+
+    def settle(self, size: int | None) -> int | None:
+        """Wait until the group is whole and has `size` instances; return the size. Ctrl-C sets `interrupted`."""
+        if self.sampler is None:
+            return None
+        with self._interruptible():
+            size, note = settle(
+                self.sampler.look,
+                size,
+                interrupted=self._is_over,
+                say=lambda text: self.progress.update(f"{self.scenario.name}: {text}"),
+            )
+        self.progress.close()
+        self.notes += [note] if note else []
+        return size
 
     def __call__(self) -> dict[str, Any]:
         """Run, and return the result; it is in result.json, too. Raises LoadtestError when a tool can't be run."""
         allow_many_files()
-        measured = Measured(time.time())
+        self.directory.mkdir(parents=True, exist_ok=True)
+        measured = Measured(time.time(), notes=self.notes)
         with self._interruptible():
             if self.scenario.tool == "ab":
                 self._ladder(measured)
@@ -98,6 +115,10 @@ class Run:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def _is_over(self) -> bool:
+        self.interrupted = self.interrupted or self.playbook.ended()
+        return self.interrupted
+
     def _watch(self, process: subprocess.Popen[str], stop: Callable[[], bool] = lambda: False) -> None:
         """Wait for a tool; pass an interruption on to it as Ctrl-C, once."""
         told = False
@@ -107,8 +128,7 @@ class Run:
                 return
             except subprocess.TimeoutExpired:
                 pass
-            self.interrupted = self.interrupted or self.playbook.ended()
-            if not told and (self.interrupted or stop()):
+            if not told and (self._is_over() or stop()):
                 told = True
                 process.send_signal(signal.SIGINT)
 
@@ -166,7 +186,7 @@ class Run:
         measured.total = measurements.part("all requests", measured.answers, measured.duration)
         if summary.get("retried"):
             measured.notes.append(
-                f"{summary['retried']} requests were sent twice: their idle connection had just been closed"
+                f"requests sent twice, because their idle connection had just been closed: {summary['retried']}"
             )
         late = measurements.percentile(sorted(answer.sent_late for answer in measured.answers), 99)
         if late is not None:

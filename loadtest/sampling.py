@@ -125,20 +125,21 @@ class Sampler:
         answer = self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[self.target.autoscaling_group])
         return answer["AutoScalingGroups"][0]
 
-    def _look_at_group(self) -> None:
+    def look(self) -> dict[str, int]:
+        """The group, now: its minimum, and how many instances are desired, in service, healthy, unhealthy."""
         group = self._group()
         health = self.elbv2.describe_target_health(TargetGroupArn=self.target.target_group_arn)
         states = [row["TargetHealth"]["State"] for row in health["TargetHealthDescriptions"]]
-        self.samples.append(
-            {
-                "at": round(self.clock() - self.started_at, 3),
-                "minimum": group["MinSize"],
-                "desired": group["DesiredCapacity"],
-                "in_service": sum(row["LifecycleState"] == "InService" for row in group["Instances"]),
-                "healthy": states.count("healthy"),
-                "unhealthy": states.count("unhealthy"),
-            }
-        )
+        return {
+            "minimum": group["MinSize"],
+            "desired": group["DesiredCapacity"],
+            "in_service": sum(row["LifecycleState"] == "InService" for row in group["Instances"]),
+            "healthy": states.count("healthy"),
+            "unhealthy": states.count("unhealthy"),
+        }
+
+    def _look_at_group(self) -> None:
+        self.samples.append({"at": round(self.clock() - self.started_at, 3), **self.look()})
 
     def _look_at_alarms(self) -> None:
         for alarm in self.cloudwatch.describe_alarms(AlarmNamePrefix=f"{self.target.autoscaling_group}-")[
@@ -176,7 +177,8 @@ class Sampler:
             MetricName="CPUUtilization",
             Dimensions=[{"Name": "AutoScalingGroupName", "Value": self.target.autoscaling_group}],
             StartTime=now - datetime.timedelta(seconds=max(20 * period, 60)),
-            EndTime=now,
+            # Moments are sent in whole seconds, cut, and the last one is left out: this one counts, too.
+            EndTime=now + datetime.timedelta(seconds=1),
             Period=period,
             Statistics=["Average"],
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 from localcloud import nftables
@@ -15,11 +14,17 @@ from localcloud.reconcilers.databases import snapshot_repository
 
 
 def remove_everything(settings: Settings) -> list[str]:
-    """Remove containers, networks and made images. Returns what was removed, in words. No Docker: nothing to remove."""
+    """Remove containers, networks and made images. Returns what was removed, in words.
+
+    Without Docker there is nothing to remove; but where there is a home: DockerUnavailableError, and all is kept.
+    """
     removed = []
     docker_host = None
-    with contextlib.suppress(DockerUnavailableError):
+    try:
         docker_host = DockerHost(settings)
+    except DockerUnavailableError:
+        if settings.home.exists():
+            raise
     host_names = HostNames(settings, docker_host)
     if host_names.read():
         host_names.write({})

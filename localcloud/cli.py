@@ -33,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|logs|images")
     commands.add_parser("up", help="start it; what it ran before runs again")
     commands.add_parser("down", help="stop it and remove all that it made")
-    commands.add_parser("status", help="all there is, on one screen")
+    screen = commands.add_parser("status", help="all there is in a region, on one screen")
+    screen.add_argument("--region", default="us-east-1", help="(default: us-east-1)")
     logs = commands.add_parser("logs", help="what the controller saw and did")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as it is written")
     commands.add_parser("images", help="build the machine images that are missing")
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "down":
             down(settings)
         elif options.command == "status":
-            status(settings)
+            status(settings, options.region)
         elif options.command == "logs":
             logs_command(settings, follow=options.follow)
         elif options.command == "images":
@@ -127,15 +128,22 @@ def start_process(settings: Settings) -> None:
             stderr=log,
             start_new_session=True,
         )
-    settings.pid_file.write_text(str(process.pid))
+    settings.pid_file.write_text(f"{process.pid} {process_times(process.pid)[1]}")
 
 
 def down(settings: Settings) -> None:
-    """Stop the process; remove its containers, networks, images, host names and state. Nothing there is no error."""
+    """Stop the process; remove its containers, networks, images, host names and state. Nothing there is no error.
+
+    CommandError, and nothing is lost, when the Docker engine that has them doesn't answer.
+    """
     stop_process(settings)
     from localcloud.cleanup import remove_everything
+    from localcloud.docker_host import DockerUnavailableError
 
-    removed = remove_everything(settings)
+    try:
+        removed = remove_everything(settings)
+    except DockerUnavailableError as error:
+        raise CommandError(f"its machines can't be removed, and nothing was. {error}") from error
     shutil.rmtree(settings.home, ignore_errors=True)
     print("removed " + ", ".join(removed) if removed else "nothing to remove")
 
@@ -154,12 +162,12 @@ def stop_process(settings: Settings) -> None:
         time.sleep(0.1)
 
 
-def status(settings: Settings) -> None:
+def status(settings: Settings, region: str) -> None:
     if not is_ready(settings):
         raise CommandError(f"nothing answers at {settings.endpoint}.\nType: python -m localcloud up")
     from localcloud.status import show
 
-    print(show(settings))
+    print(show(settings, region))
 
 
 def logs_command(settings: Settings, follow: bool) -> None:
@@ -199,16 +207,19 @@ def is_ready(settings: Settings) -> bool:
 
 
 def running_pid(settings: Settings) -> int | None:
-    """Process id of our server, or None. A number left by a process that is gone, or of another program, is none."""
+    """Process id of our server, or None: when another process has its number by now, after a reboot, too."""
     try:
-        pid = int(settings.pid_file.read_text())
-        process = Path(f"/proc/{pid}")
-        command = (process / "cmdline").read_bytes()
-        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        pid, started = map(int, settings.pid_file.read_text().split())
+        state, began = process_times(pid)
     except (OSError, ValueError):
         return None
-    # A process has no command line yet in the moment in which it is started.
-    return pid if (b"localcloud" in command or not command) and state != "Z" else None
+    return pid if began == started and state != "Z" else None
+
+
+def process_times(pid: int) -> tuple[str, int]:
+    """State of a process, and when it was started, in ticks of the kernel's clock. OSError when there is none."""
+    values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return values[0], int(values[19])
 
 
 def port_in_use(port: int) -> bool:

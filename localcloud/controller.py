@@ -114,6 +114,7 @@ class Controller:
         busy = frozenset(key for key, future in list(self._in_flight.items()) if not future.done())
         observed = Observed(*self._look_at_docker(), busy, self._after_outage)
         self._after_outage = False
+        taken = set(busy)
         for reconciler in self._reconcilers:
             try:
                 with API_LOCK:
@@ -122,7 +123,8 @@ class Controller:
                 LOGGER.exception("%s failed", type(reconciler).__name__)
                 continue
             for action in actions:
-                if action.key not in observed.busy:
+                if action.key not in taken:
+                    taken.add(action.key)
                     self._in_flight[action.key] = self._pool.submit(self._perform, action)
         self._store.save()
 

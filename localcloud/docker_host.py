@@ -263,13 +263,6 @@ class DockerHost:
 
     # -- images -------------------------------------------------------------------------------------------------
 
-    def image_exists(self, image: str) -> bool:
-        try:
-            self.api.inspect_image(image)
-        except docker.errors.ImageNotFound:
-            return False
-        return True
-
     def images(self, repository: str) -> list[str]:
         """Tags of a repository: [`repository:tag`, …]."""
         rows = self.api.images(name=repository)

@@ -234,7 +234,8 @@ def render(balancer: LoadBalancer, servers: Mapping[str, Iterable[Server]] | Non
     lines = [
         "global",
         f"    stats socket {DIRECTORY}/{ADMIN_SOCKET} mode 600 uid {balancer.socket_uid} level admin",
-        "    maxconn 4000",
+        "    # Half as many connections, or half of what the container may open; an ALB has no limit of its own.",
+        "    fd-hard-limit 50000",
         "    # A new target is checked at once, not after a random part of its interval.",
         "    max-spread-checks 50",
         "    # A process that was replaced by a reload ends what it has begun.",
@@ -250,6 +251,8 @@ def render(balancer: LoadBalancer, servers: Mapping[str, Iterable[Server]] | Non
         f"    timeout tunnel {balancer.idle_timeout}s",
         "    # As on AWS, a request that a target fails is not tried again elsewhere.",
         "    retries 0",
+        "    # And a target is not kept busy for a client that went away.",
+        "    option abortonclose",
         "    load-server-state-from-file global",
         "    # During a reload, idle connections are told to close by their next response, so no request is lost.",
         "    option idle-close-on-response",

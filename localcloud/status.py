@@ -15,9 +15,9 @@ from localcloud.config import Settings
 Rows = Iterable[tuple[str, ...]]
 
 
-def show(settings: Settings, region: str = "us-east-1") -> str:
-    """The screen: a table each for instances, images, groups, load balancers' targets, databases and alarms, and
-    one of what is broken."""
+def show(settings: Settings, region: str) -> str:
+    """The screen: a table each for a region's instances, images, groups, load balancers' targets, databases and alarms,
+    and one of what is broken."""
 
     def client(service: str) -> Any:
         return boto3.client(

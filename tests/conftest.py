@@ -10,7 +10,7 @@ TESTS = Path(__file__).parent
 # The user's own account and endpoint are not the tests' business: those that need some give their own.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
-ORDER = ("lint", "unit", "loadtest", "localcloud", "e2e")
+ORDER = ("lint", "unit", "loadtest", "localcloud", "roles", "webtier", "e2e")
 
 
 def part(item: pytest.Item) -> str:

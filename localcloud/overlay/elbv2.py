@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -216,11 +217,11 @@ def record_health(group: Any, target_id: str, health: tuple[str, str, str]) -> N
         measured(group)[target_id] = TargetHealth(*health, since=since)
 
 
-def end_draining(group: Any, now: float) -> None:
-    """Forget targets whose deregistration delay is over. Under the API lock."""
+def end_draining(group: Any, now: float, serving: Collection[str] = ()) -> None:
+    """Forget targets whose deregistration delay is over, but for those that still get requests. Under the API lock."""
     delay = float(group.attributes["deregistration_delay.timeout_seconds"])
     for target_id, target in list(draining(group).items()):
-        if now >= target["Since"] + delay:
+        if now >= target["Since"] + delay and target_id not in serving:
             del draining(group)[target_id]
 
 

@@ -107,6 +107,8 @@ class Databases:
             began_as = database.status
             new_values = began_as in STARTING
             values = rds.parameter_values(rds.wanted_parameters(database)) if new_values else database.live_parameters
+            if new_values:
+                database.restart_wanted = False  # from here on another one may be asked for
             settings = settings_files(database, values)
             made_anew = began_as == "creating" and database.restored_from is None
             first = first_start_files(database) if made_anew else []
@@ -139,10 +141,9 @@ class Databases:
         with API_LOCK:
             if database.status not in (began_as, "available"):  # deleted meanwhile, for one
                 return
-            if new_values:
-                database.restart_wanted = False
             if accepts:
-                database.status = "available"
+                # A password that is still to be set stays so.
+                database.status = began_as if began_as == "resetting-master-credentials" else "available"
                 database.live_parameters = values
                 if version:
                     note_version(database, version)

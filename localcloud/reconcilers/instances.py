@@ -40,7 +40,7 @@ class Instances:
         self._images = images
         self._consoles = docker_host.settings.console_directory
         self._failed_starts: dict[str, int] = {}
-        self._switched_off: set[str] = set()  # by an outage, and not on again yet: the first try may fail
+        self._switched_off: set[str] = set()  # by an outage or a reboot, and not on again yet: the first try may fail
         ec2.read_consoles_with(self.console)
 
     def reconcile(self, observed: Observed) -> list[Action]:
@@ -224,6 +224,7 @@ class Instances:
     def _reboot(self, instance: Any, container: Container) -> None:
         with API_LOCK:
             instance.reboots_requested = 0
+        self._switched_off.add(instance.id)
         self._docker.stop(container.container_id, STOP_TIMEOUT)
         self._switch_on(instance, container.container_id)
 

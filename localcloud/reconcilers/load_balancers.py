@@ -27,6 +27,7 @@ from localcloud.load_balancer_config import (
     Desired,
     desired_state,
     find_group,
+    group_name,
     target_groups,
 )
 from localcloud.overlay import elbv2
@@ -84,7 +85,8 @@ class LoadBalancers:
         return actions
 
     def _follow_instances(self, group: Any) -> None:
-        """Targets whose instance is gone are deregistered, as on AWS; targets that have drained are forgotten."""
+        """Targets whose instance is gone are deregistered, as on AWS; targets that have drained are forgotten, unless
+        HAProxy has yet to be told that they drain: whoever waits for a drained target then ends it."""
         gone = [
             target_id
             for target_id in group.targets
@@ -93,7 +95,11 @@ class LoadBalancers:
         ]
         if gone:
             group.deregister_terminated_instances(gone)
-        elbv2.end_draining(group, time.time())
+        load_balancer = elbv2.load_balancer_of(group)
+        if load_balancer is None or load_balancer.type != "application":
+            elbv2.end_draining(group, time.time())
+        elif (applied := self._applied.get(container_key(load_balancer))) is not None:
+            elbv2.end_draining(group, time.time(), serving=in_service(applied, group_name(group)))
 
     def _reconcile_one(
         self, key: str, load_balancer: Any, container: Container | None, observed: Observed
@@ -236,10 +242,6 @@ class LoadBalancers:
         present = runtime.servers()
         states = runtime.admin_states()
         wanted = desired.backends
-        for backend, servers in present.items():
-            for name in servers.keys() - wanted.get(backend, set()):
-                LOGGER.info("%s leaves %s", name, backend)
-                runtime.remove(backend, name)
         for group, targets in desired.targets:
             # "Newly registered targets enter slow start mode only when there is at least one healthy target that is not
             # in slow start mode." (ELB user guide, slow start mode)
@@ -262,6 +264,11 @@ class LoadBalancers:
                         "%s has no healthy target; %s gets requests though unhealthy", group.name, server.name
                     )
                     runtime.add_open(group, server)
+        # Last, because it waits for connections to end and may fail: that must not keep another target from draining.
+        for backend, servers in present.items():
+            for name in servers.keys() - wanted.get(backend, set()):
+                LOGGER.info("%s leaves %s", name, backend)
+                runtime.remove(backend, name)
 
     def _remove(self, key: str, container: Container) -> None:
         self._docker.remove_container(container.container_id)
@@ -364,6 +371,16 @@ def without_refused(
     if left == config:
         raise refusal
     return left
+
+
+def in_service(desired: Desired, name: str) -> set[str]:
+    """Ids of the targets of a group that get requests."""
+    return {
+        server.target_id
+        for group, targets in desired.targets
+        for server, state in targets
+        if group.name == name and state == READY
+    }
 
 
 def drained_away(desired: Desired, present: dict[str, dict[str, ServerStatus]]) -> dict[str, set[str]]:

@@ -59,6 +59,14 @@ resource "aws_db_parameter_group" "this" {
 }
 
 resource "aws_db_instance" "this" {
+  #checkov:skip=CKV_AWS_293:Whoever has data to lose sets db_deletion_protection
+  #checkov:skip=CKV_AWS_157:db_multi_az is the choice of who pays for it
+  #checkov:skip=CKV_AWS_353:The smallest instance classes have no Performance Insights
+  #checkov:skip=CKV_AWS_118:One-minute CloudWatch metrics are enough, and need no role
+  #checkov:skip=CKV_AWS_129:The logs can be read in RDS; a copy in CloudWatch costs by the GB
+  #checkov:skip=CKV_AWS_161:The application logs in by password: its hosts have no role
+  #checkov:skip=CKV2_AWS_69:From PostgreSQL 15 on RDS takes encrypted connections only, unless told otherwise
+
   identifier = var.name
 
   engine                     = "postgres"

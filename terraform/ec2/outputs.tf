@@ -13,7 +13,12 @@ output "base_ami_id" {
   value       = aws_instance.builder["template"].ami
 }
 
-output "key_name" {
-  description = "Name of the deployer's key pair."
-  value       = aws_key_pair.deployer.key_name
+output "public_key" {
+  description = "The deployer's public key; another deployer has another one, and needs this stage applied again."
+  value       = aws_key_pair.deployer.public_key
+}
+
+output "ssh_cidr" {
+  description = "Address that may open SSH connections; a deployer at another one needs this stage applied again."
+  value       = aws_vpc_security_group_ingress_rule.ssh.cidr_ipv4
 }

@@ -3,11 +3,6 @@ output "load_balancer_dns_name" {
   value       = aws_lb.this.dns_name
 }
 
-output "load_balancer_arn" {
-  description = "ARN of the load balancer."
-  value       = aws_lb.this.arn
-}
-
 output "url" {
   description = "Where the application is served."
   value       = "http://${aws_lb.this.dns_name}"
@@ -28,7 +23,12 @@ output "launch_template_id" {
   value       = aws_launch_template.fleet.id
 }
 
+output "ami_id" {
+  description = "Image that the newest launch template version names."
+  value       = aws_launch_template.fleet.image_id
+}
+
 output "launch_template_version" {
-  description = "Number of the launch template version that the fleet should run; instances with another one need a refresh."
+  description = "Number of the launch template version that the fleet should run; when the group's differs, it needs a refresh."
   value       = aws_launch_template.fleet.latest_version
 }

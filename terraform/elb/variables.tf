@@ -211,6 +211,28 @@ variable "unhealthy_threshold" {
 
 # ---- Target group ------------------------------------------------------------
 
+variable "domain_name" {
+  description = "Domain of your own that leads to the load balancer. Requests for it by HTTP are sent on to HTTPS."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = (var.domain_name == "") == (var.certificate_arn == "")
+    error_message = "domain_name is \"${var.domain_name}\" and certificate_arn is \"${var.certificate_arn}\": type both, or neither."
+  }
+}
+
+variable "certificate_arn" {
+  description = "Certificate of that domain in ACM, in the same region. Empty: no HTTPS."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.certificate_arn == "" || can(regex("^arn:[^:]+:acm:", var.certificate_arn))
+    error_message = "certificate_arn is \"${var.certificate_arn}\": type the ARN of a certificate in ACM, for example arn:aws:acm:us-east-1:123456789012:certificate/0123-4567."
+  }
+}
+
 variable "slow_start" {
   description = "Seconds over which a newly healthy instance's share of the requests grows to its full size; 0 gives it a full share at once."
   type        = number

@@ -2,6 +2,8 @@
 # Public: load balancer, migration and template instance. Private: database and fleet.
 
 data "aws_availability_zones" "this" {
+  #checkov:skip=CKV_AWS_394:More zones than availability_zone_count are not used
+
   # No local or wavelength zones, which an account may have opted into. Zones in trouble stay in the list:
   # leaving them out would shift all subnets to other zones.
   filter {
@@ -21,7 +23,9 @@ data "aws_availability_zones" "this" {
 }
 
 locals {
-  availability_zones = slice(sort(data.aws_availability_zones.this.names), 0, var.availability_zone_count)
+  usable_zones = sort(data.aws_availability_zones.this.names)
+  # Too few are an error above, but for a destroy, which plans with the default of the variable.
+  availability_zones = slice(local.usable_zones, 0, min(var.availability_zone_count, length(local.usable_zones)))
 
   # 16 parts: the first half is for public subnets, the second for private ones. The halves keep their place
   # when the number of zones changes, so no subnet moves.
@@ -30,6 +34,8 @@ locals {
 }
 
 resource "aws_vpc" "this" {
+  #checkov:skip=CKV2_AWS_11:Flow logs cost by the GB; who needs them adds them
+
   cidr_block           = var.vpc_cidr
   enable_dns_support   = true
   enable_dns_hostnames = true
@@ -145,6 +151,8 @@ resource "aws_route" "nat" {
 # Worn by the migration instance, the template instance and the fleet. It lets nobody in; its members may go out,
 # and the database lets its members in. Whatever else a host must accept comes from a second group in its own stage.
 resource "aws_security_group" "app" {
+  #checkov:skip=CKV2_AWS_5:The stages ec2 and elb wear it
+
   name        = "${var.name}-app"
   description = "Hosts of the application: out to anywhere, in from nowhere"
   vpc_id      = aws_vpc.this.id

@@ -1,44 +1,94 @@
-"""A stack for each file of this directory.
+"""A stack for each file of this directory, and one for the files of a story.
 
-E2E_PORT (default 14666) and E2E_CIDR (default 10.97.0.0/16) set it apart from other runs on the same machine.
+E2E_PORT (default 14666) and E2E_CIDR (default 10.97.0.0/16) set them apart from other runs on the same machine. The
+story's port is E2E_PORT + 10; its region and its CIDR are those of docs/change-it.md, which it follows. With E2E_GO_ON
+set, a story goes on after a test that failed.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from project_copy import Project
+from stack import edit
+from waiting import PATIENCE
+
+PORT = int(os.environ.get("E2E_PORT", "14666"))
+CIDR = os.environ.get("E2E_CIDR", "10.97.0.0/16")
+LAUNCH_TIMEOUT = "launch_timeout: 60"  # seconds, enough for a machine that does nothing else
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The project in a directory of its own. Whatever a failed test leaves is removed at the end."""
-    root = tmp_path_factory.mktemp("e2e") / "project"
-    project = Project.copy_to(
-        root, int(os.environ.get("E2E_PORT", "14666")), os.environ.get("E2E_CIDR", "10.97.0.0/16")
-    )
+def taken_down(project: Project) -> Iterator[Project]:
+    """The project; whatever a failed test leaves is removed at the end."""
     project.localcloud("down")  # what an interrupted run left behind
     try:
         yield project
     finally:
+        project.end_playbooks()
         project.localcloud("down")
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    yield from taken_down(Project.copy_to(tmp_path_factory.mktemp("e2e") / "project", PORT, CIDR))
+
+
+@pytest.fixture(scope="session")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """One stack for all files of the story, which takes five minutes to make."""
+    copy = Project.copy_to(tmp_path_factory.mktemp("story") / "project", PORT + 10, "10.120.0.0/16")
+    # Under load its playbooks are to leave the cores to the fleet.
+    project = dataclasses.replace(copy, region="eu-central-1", nice=10)
+    settings = project.root / "inventory/local/group_vars/all.yml"
+    edit(settings, "localcloud_port: 4566", f"localcloud_port: {project.port}")
+    edit(settings, LAUNCH_TIMEOUT, f"launch_timeout: {60 * PATIENCE}")
+    yield from taken_down(project)
+
+
+@pytest.fixture(scope="session")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """One stack for test_interrupts.py and test_other_settings.py, which types `make deploy`."""
+    project = Project.copy_to(tmp_path_factory.mktemp("interrupted") / "project", PORT, CIDR)
+    settings = project.root / "inventory/local/group_vars/all.yml"
+    edit(settings, "localcloud_port: 4566", f"localcloud_port: {PORT}")
+    edit(settings, LAUNCH_TIMEOUT, f"launch_timeout: {60 * PATIENCE}")
+    edit(project.root / "group_vars/all.yml", "vpc_cidr: 10.80.0.0/16", f"vpc_cidr: {CIDR}")
+    yield from taken_down(project)
+
+
 _broken: dict[str, str] = {}
+_figures: list[str] = []
+
+
+@pytest.fixture
+def note_figure() -> Callable[[str], None]:
+    """Keep a line about what was measured for the end of the run."""
+    return _figures.append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was measured, not judged: these machines are shared."""
+    if _figures:
+        terminalreporter.section("measured")
+        for line in _figures:
+            terminalreporter.line(line)
 
 
 @pytest.fixture(autouse=True)
-def _story(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The tests of a file marked as a story build on each other: the first that fails ends it."""
-    if request.node.get_closest_marker("story") is None:
+def _in_order(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The tests of a file marked as a story build on each other, also those of all files whose mark has the same name:
+    the first that fails ends it."""
+    mark = request.node.get_closest_marker("story")
+    if mark is None:
         yield
         return
-    story = request.module.__name__
-    if story in _broken:
-        pytest.skip(f"{_broken[story]} failed before")
+    name = mark.args[0] if mark.args else request.module.__name__
+    if name in _broken and not os.environ.get("E2E_GO_ON"):
+        pytest.skip(f"{_broken[name]} failed before")
     failed = request.session.testsfailed
     yield
     if request.session.testsfailed > failed:
-        _broken[story] = request.node.name
+        _broken[name] = request.node.name

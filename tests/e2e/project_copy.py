@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +20,6 @@ from typing import Any
 import boto3
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-REGION = "us-east-1"
 PATIENCE = 30  # seconds after which Ctrl-C is pressed again
 
 
@@ -45,6 +45,36 @@ class Run:
         return sum(map(int, counts))
 
 
+class Started:
+    """A run of ansible-playbook that goes on, and the file that it writes to."""
+
+    def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
+        self._process = process
+        self._output = output
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait_for(self, text: str) -> None:
+        """Return when `text` is in its output. AssertionError when it ends before."""
+        while text not in self._output.read_text():
+            assert self.running, f"{text!r} is not in:\n{self._output.read_text()[-3000:]}"
+            time.sleep(0.1)
+
+    def press_ctrl_c(self) -> None:
+        """Return when it has ended, or `PATIENCE` is over."""
+        # A terminal sends Ctrl-C to all processes that it runs in the foreground.
+        os.killpg(self._process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(PATIENCE)
+
+    def wait(self) -> Run:
+        """How it has ended, when it has."""
+        self._process.wait()
+        return Run(self._process.returncode, self._output.read_text())
+
+
 @dataclass(frozen=True)
 class Project:
     """The copy: `port` and `cidr` set its local cloud apart; `inventory` where it is not the default one."""
@@ -53,6 +83,10 @@ class Project:
     port: int
     cidr: str
     inventory: str | None = None
+    region: str = "us-east-1"
+    # Of its playbooks. On AWS the machine that deploys is another one; here, under load, it shares its cores with the
+    # fleet, which is to go first.
+    nice: int = 0
     # Of a user with an AWS account: the local cloud must be used all the same.
     credentials: Mapping[str, str] = field(default_factory=lambda: {"AWS_PROFILE": "a-profile-of-the-user"})
 
@@ -85,57 +119,67 @@ class Project:
 
     def playbook(self, name: str, **variables: Any) -> Run:
         """Run ansible-playbook to its end, whatever the end is."""
-        with self._running(name, variables) as (process, output):
-            process.wait()
-        return Run(process.returncode, output.read_text())
+        with self._running(name, variables) as started:
+            return started.wait()
+
+    def started_playbook(self, name: str, **variables: Any) -> contextlib.AbstractContextManager[Started]:
+        """A run of ansible-playbook that goes on during the `with`, and does not outlive it."""
+        return self._running(name, variables)
 
     def interrupted_playbook(self, name: str, text: str, delay: float, **variables: Any) -> Run:
         """Run ansible-playbook and press Ctrl-C, `delay` seconds after `text` is in its output.
 
         AssertionError when the run ends before.
         """
-        with self._running(name, variables) as (process, output):
-            while text not in output.read_text():
-                assert process.poll() is None, f"{text!r} is not in:\n{output.read_text()[-3000:]}"
-                time.sleep(0.1)
+        with self._running(name, variables) as started:
+            started.wait_for(text)
             time.sleep(delay)
-            while process.poll() is None:
-                # A terminal sends Ctrl-C to all processes that it runs in the foreground.
-                os.killpg(process.pid, signal.SIGINT)
+            while started.running:
                 # When a worker is interrupted at a bad moment, Ansible locks itself up. Users press it again.
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(PATIENCE)
-        return Run(process.returncode, output.read_text())
+                started.press_ctrl_c()
+            return started.wait()
 
     @contextlib.contextmanager
-    def _running(self, name: str, variables: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-        """A started ansible-playbook and the file that it writes to. It does not outlive the `with`."""
+    def _running(self, name: str, variables: dict[str, Any]) -> Iterator[Started]:
+        """A started ansible-playbook. It does not outlive the `with`."""
         variables = {"localcloud_port": self.port, "vpc_cidr": self.cidr, **variables}
         extra = [part for key, value in variables.items() for part in ("-e", f"{key}={value}")]
         if self.inventory:
             extra = ["-i", self.inventory, *extra]
-        output = self.root / "run.log"
-        with output.open("w") as file:
+        with tempfile.NamedTemporaryFile("w", prefix="run-", suffix=".log", dir=self.root, delete=False) as file:
+            output = Path(file.name)
             process = subprocess.Popen(
-                [self.root / ".venv/bin/ansible-playbook", name, *extra],
+                ["nice", "-n", str(self.nice), self.root / ".venv/bin/ansible-playbook", name, *extra],
                 cwd=self.root, env=self.environment, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
             )  # fmt: skip
+        # Where Linux weighs sessions before processes.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process.pid}/autogroup").write_text(str(self.nice))
         try:
-            yield process, output
+            yield Started(process, output)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             with (self.root / "runs.log").open("a") as log:
                 log.write(f"$ ansible-playbook {name} {' '.join(extra)}\n{output.read_text()}\n")
+            output.unlink()
+
+    def end_playbooks(self) -> None:
+        """Kill what interrupted runs left: a worker has a session of its own, and may wait for its parent for ever."""
+        program = str(self.root / ".venv/bin/ansible-playbook").encode()
+        for command_line in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if program in command_line.read_bytes().split(b"\0"):
+                    os.kill(int(command_line.parent.name), signal.SIGKILL)
 
     def client(self, service: str) -> Any:
         """A boto3 client of the stack's local cloud."""
         return boto3.client(
             service,
             endpoint_url=f"http://127.0.0.1:{self.port}",
-            region_name=REGION,
+            region_name=self.region,
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )

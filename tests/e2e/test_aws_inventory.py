@@ -35,11 +35,26 @@ def networks(aws: Project) -> list[str]:
     return [vpc["VpcId"] for vpc in vpcs]
 
 
+def test_database_must_have_a_connection_for_every_process(aws: Project) -> None:
+    """30 instances of a t3.micro's two CPUs, three more while they are replaced, each with four processes; and ten."""
+    run = aws.playbook("site.yml", asg_max_size=30, db_max_connections=141)
+    assert run.returncode != 0
+    assert "need 142 connections to the database, and db_max_connections is 141" in " ".join(run.output.split())
+    assert buckets(aws) == networks(aws) == []
+
+
 def test_chapters_run_alone(aws: Project) -> None:
     succeeded(aws.playbook("playbooks/state.yml"))
     succeeded(aws.playbook("playbooks/network.yml"))
     assert len(buckets(aws)) == len(networks(aws)) == 1
     assert succeeded(aws.playbook("playbooks/network.yml")).changed == 0
+
+
+def test_interrupt_with_terraform_at_work_in_three_stages(aws: Project) -> None:
+    """The teardown that follows finds it at work on the database, the hosts and the load balancer."""
+    first_address = aws.cidr.replace(".0/16", ".1/32")
+    run = aws.interrupted_playbook("site.yml", "Making stage ec2 usually takes", 2, ssh_cidr=first_address)
+    assert run.returncode != 0
 
 
 def test_teardown_names_what_goes_and_asks(aws: Project) -> None:
@@ -55,5 +70,9 @@ def test_teardown_names_what_goes_and_asks(aws: Project) -> None:
 def test_teardown_goes_on_when_told_so(aws: Project) -> None:
     succeeded(aws.playbook("teardown.yml", confirm="yes"))
     assert buckets(aws) == networks(aws) == []
+    assert aws.client("rds").describe_db_instances()["DBInstances"] == []
+    assert aws.client("elbv2").describe_load_balancers()["LoadBalancers"] == []
+    reservations = aws.client("ec2").describe_instances()["Reservations"]
+    assert {row["State"]["Name"] for found in reservations for row in found["Instances"]} <= {"terminated"}
     assert not (aws.root / ".deploy/aws").exists()
     assert succeeded(aws.playbook("teardown.yml")).changed == 0, "nothing is left, so nobody is asked"

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from project_copy import Project
+from stack import succeeded
+from waiting import PATIENCE
 
-PORT, CIDR = 14766, "10.99.0.0/16"
+PORT, CIDR = 14766, "10.98.0.0/16"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,8 @@ def busy_port() -> Iterator[int]:
 @pytest.fixture
 def busy_cidr() -> Iterator[str]:
     """A CIDR that another Docker network uses."""
-    name = f"localcloud-tests-{os.getpid()}"
+    name = "localcloud-tests-busy-cidr"
+    subprocess.run(["docker", "network", "rm", name], check=False, capture_output=True)  # of a run that was killed
     subprocess.run(["docker", "network", "create", "--subnet", "10.199.0.0/16", name], check=True, capture_output=True)
     yield "10.199.0.0/16"
     subprocess.run(["docker", "network", "rm", name], check=True, capture_output=True)
@@ -44,9 +48,11 @@ def refused(project: Project, *arguments: str, inventory: str = "inventory/local
     done = subprocess.run(
         [*command, *defaults, *arguments],
         cwd=project.root, env={**project.environment, **environment}, text=True, check=False, capture_output=True,
-        stdin=subprocess.DEVNULL, timeout=120,
+        stdin=subprocess.DEVNULL, timeout=120 * PATIENCE,
     )  # fmt: skip
     output = done.stdout + done.stderr
+    if done.returncode == 0 or (project.root / ".localcloud").exists():
+        project.localcloud("down")  # so that what was made wrongly is not there for the others
     assert done.returncode not in (0, None), output
     error = re.search(r"ERROR: .*?\n *Look at: .*?\n *Type: .*?\n\n", output, re.DOTALL)
     assert error, output
@@ -60,12 +66,16 @@ def refused(project: Project, *arguments: str, inventory: str = "inventory/local
     [
         ("asg_min_size=5 asg_max_size=3", ["asg_min_size", "asg_max_size"]),
         ("asg_max_size=many", ["asg_max_size"]),
-        ("vpc_cidr=10.99.0.0/28", ["vpc_cidr", "10.99.0.0/28"]),
-        ("vpc_cidr=10.99.0.7/16", ["vpc_cidr", "10.99.0.7/16"]),
+        ("vpc_cidr=10.98.0.0/28", ["vpc_cidr", "10.98.0.0/28"]),
+        ("vpc_cidr=10.98.0.7/16", ["vpc_cidr", "10.98.0.7/16"]),
         ("vpc_cidr=nonsense", ["vpc_cidr", "nonsense"]),
         ("health_check_timeout=9 health_check_interval=5", ["health_check_timeout", "health_check_interval"]),
         ("slow_start=7", ["slow_start"]),
         ("project_name='Not a name!'", ["project_name"]),
+        ("scaling_cooldown=5000", ["scaling_cooldown", "3600"]),
+        ("db_app_username=admin db_engine_version=9", ["db_app_username", "admin"]),
+        ("nginx_port=8080 localcloud_port=abc", ["nginx_port", "80"]),
+        ("instance_type=t4g.micro db_engine_version=16", ["ARM", "PostgreSQL 17 only"]),
     ],
 )
 def test_wrong_setting(untouched: Project, setting: str, names: list[str]) -> None:
@@ -116,6 +126,16 @@ def test_web2pys_source_out_of_reach(tmp_path: Path) -> None:
     error = refused(project, "-e", "web2py_repository=file:///nonexistent/web2py.git")
     assert "file:///nonexistent/web2py.git" in error
     assert "web2py_source" in error
+
+
+def test_web2py_in_the_cache_needs_no_source(tmp_path: Path) -> None:
+    project = Project.copy_to(tmp_path / "project", PORT, CIDR)
+    (project.root / ".cache").unlink()
+    commit = yaml.safe_load((project.root / "roles/web2py/defaults/main.yml").read_text())["web2py_commit"]
+    archive = project.root / f".cache/web2py-{commit}.tar.gz"
+    archive.parent.mkdir()
+    archive.touch()
+    succeeded(project.playbook("playbooks/preflight.yml", web2py_repository="file:///nonexistent/web2py.git"))
 
 
 def test_aws_without_credentials(untouched: Project, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
-"""Ctrl-C in every chapter, on the local cloud: the next run finishes what was begun, and a teardown removes it.
+"""Ctrl-C in every chapter: the next run goes on.
 
-The tests build on each other, in this order: each run is interrupted where it goes on from the one before.
+First in those of a first deployment, then in those of a changed application, with a visitor. The tests build on each
+other, in this order: each run is interrupted where it goes on from the one before. A teardown of what is half made is
+in test_aws_inventory.py; one is interrupted in the story's third part.
 """
 
 from __future__ import annotations
@@ -9,9 +11,15 @@ import json
 
 import pytest
 from project_copy import Project
-from stack import Visitor, assert_nothing_is_left, edit, fleet, healthy_targets, succeeded, wait_until
+from stack import Visitor, add_column, succeeded
 
-pytestmark = pytest.mark.story
+pytestmark = pytest.mark.story("interrupted")
+
+
+@pytest.fixture(scope="module")
+def project(interrupted: Project) -> Project:
+    return interrupted
+
 
 # Where a run is interrupted: a text that is in a line of its output then, and seconds after that line.
 POINTS = {
@@ -19,33 +27,12 @@ POINTS = {
     "state": ("PLAY [State]", 1),
     "network": ("Plan: 20 to add", 3),
     "hosts, with Terraform at work in three stages": ("Making stage ec2 usually takes", 2),
-    "database": ("PLAY [Database]", 4),
     "hosts, in the middle of an installation": ("The framework's directory exists", 1),
-    "hosts, about to be told their database": ("PLAY [Hosts, told their database]", 2),
-    "migrate, before the schema is changed": ("The application's database role exists", 0),
-    "migrate, after it": ("The schema is what the application's models say", 0),
-    "bake, while the host is cleaned": ("Services that write are stopped", 0.5),
-    "bake, while the image is made": ("Image is available", 0.5),
-    "fleet": ("to add, 0 to change", 4),
 }
 
 
-UNDER_WAY = 3  # the point at which three stages are half made
-
-
-@pytest.mark.parametrize("chapter", list(POINTS)[: UNDER_WAY + 1])
+@pytest.mark.parametrize("chapter", POINTS)
 def test_interrupt(project: Project, chapter: str) -> None:
-    assert project.interrupted_playbook("site.yml", *POINTS[chapter]).returncode != 0
-
-
-def test_teardown_of_what_is_half_made(project: Project) -> None:
-    """Terraform is still at work on the database, the hosts and the load balancer."""
-    succeeded(project.playbook("teardown.yml"))
-    assert_nothing_is_left(project)
-
-
-@pytest.mark.parametrize("chapter", list(POINTS)[UNDER_WAY:])
-def test_interrupt_after_the_teardown(project: Project, chapter: str) -> None:
     assert project.interrupted_playbook("site.yml", *POINTS[chapter]).returncode != 0
 
 
@@ -55,26 +42,57 @@ def test_run_after_all_these_finishes(project: Project) -> None:
     assert json.loads(project.get("/latest_date_time").body) == written
 
 
+# The same for a version with one more column: playbook, text, seconds.
+POINTS_OF_A_DEPLOY = {
+    "migrate, after the schema was changed": ("site.yml", 'ALTER TABLE "date_time" ADD', 0),
+    "bake, while the host is cleaned": ("playbooks/bake.yml", "This host is about to be cleaned", 1.5),
+    "bake, while the image is made": ("playbooks/deploy.yml", "Image is available", 0.5),
+    "fleet, while Terraform is at work": ("playbooks/deploy.yml", "Settings are written for stage elb", 4),
+    "refresh": ("playbooks/deploy.yml", "The instance refresh has ended", 2),
+}
+
+
+@pytest.fixture(scope="module")
+def changed(project: Project) -> None:
+    """The migration instance is destroyed: a new one must know the schema's history all the same. So Terraform has
+    something to do, and it is site.yml that is run."""
+    ec2 = project.client("ec2")
+    (found,) = ec2.describe_instances(Filters=[{"Name": "tag:Role", "Values": ["migration"]}])["Reservations"]
+    ec2.terminate_instances(InstanceIds=[found["Instances"][0]["InstanceId"]])
+    add_column(project)
+
+
+def assert_served(visitor: Visitor) -> None:
+    """But for a rare 503: beside other tests a write may take the database longer than the application waits for it,
+    1.8 seconds. That nothing fails where the machine isn't busy is the story's."""
+    assert {answer.status for answer in visitor.failures} <= {503}, visitor.failures
+    assert len(visitor.failures) <= 1 + len(visitor.answers) / 50, visitor.failures
+
+
+@pytest.mark.parametrize("chapter", POINTS_OF_A_DEPLOY)
+def test_interrupt_of_a_deploy(project: Project, changed: None, chapter: str) -> None:
+    """The older version serves all along, also when the schema has changed."""
+    with Visitor(project, "/date_time") as visitor:
+        run = project.interrupted_playbook(*POINTS_OF_A_DEPLOY[chapter], db_snapshot_before_migration=True)
+        assert run.returncode != 0
+    assert_served(visitor)
+    assert "note" not in json.loads(visitor.answers[-1][1].body)
+
+
+def test_deploy_after_all_these_finishes(project: Project) -> None:
+    """An instance refresh goes on when nobody watches it. Rows from before are there."""
+    before = json.loads(project.get("/latest_date_time").body)
+    with Visitor(project, "/date_time") as visitor:
+        succeeded(project.playbook("playbooks/deploy.yml", db_snapshot_before_migration=True))
+    assert_served(visitor)
+    after = json.loads(project.get("/date_time").body)
+    assert after["note"] == "added"
+    assert after["id"] > before["id"], "the table is the one from before"
+    # Of the run that changed the schema; the later ones changed nothing.
+    (snapshot,) = project.client("rds").describe_db_snapshots()["DBSnapshots"]
+    assert snapshot["Status"] == "available"
+    assert snapshot["DBSnapshotIdentifier"].startswith("web2py-local-before-")
+
+
 def test_run_after_that_changes_nothing(project: Project) -> None:
     assert succeeded(project.playbook("site.yml")).changed == 0
-
-
-def test_interrupted_refresh_is_finished_by_the_next_run(project: Project) -> None:
-    edit(project.root / "files/web2py_app/views/default/index.html", "<title>web2py", "<title>Changed: web2py")
-    before = set(fleet(project))
-    with Visitor(project) as visitor:
-        run = project.interrupted_playbook("site.yml", "The instance refresh has ended", 2)
-        assert run.returncode != 0
-        succeeded(project.playbook("site.yml"))
-    assert visitor.failures == []
-    assert "<title>Changed: " in project.get("/").body
-    # A refresh is over when the new ones serve; the last old one may still be on its way out.
-    wait_until(lambda: before.isdisjoint(fleet(project)), 60, "the old instances are gone")
-    assert healthy_targets(project) == set(fleet(project))
-
-
-def test_interrupted_teardown_is_finished_by_the_next(project: Project) -> None:
-    run = project.interrupted_playbook("teardown.yml", "Resources are removed", 4)
-    assert run.returncode != 0
-    succeeded(project.playbook("teardown.yml"))
-    assert_nothing_is_left(project)

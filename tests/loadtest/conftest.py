@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 
 import pytest
+from programs import MEASURED
 
 from bootstrap import load_tools
 
@@ -44,6 +45,13 @@ class Server:
             return
         finally:
             writer.close()
+
+
+@pytest.fixture(autouse=True)
+def measured(monkeypatch):
+    """Coverage of the tools is measured when that of the tests is."""
+    for name, value in MEASURED.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from running_cloud import Cloud, wait_until
+from running_cloud import Cloud
+from waiting import wait_until
 
 
 @dataclass

@@ -16,7 +16,8 @@ import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from running_cloud import Cloud, docker, wait_until
+from running_cloud import Cloud, docker
+from waiting import wait_until
 
 # What the servers do depends on the path's last part. /health says what the file /run/health says: a status or `hang`.
 # The same on port 80 and, with TLS, on 443.
@@ -129,12 +130,6 @@ def serves(cloud: Cloud, instance_id: str) -> bool:
     except subprocess.CalledProcessError:
         return False
     return True
-
-
-def set_health(cloud: Cloud, instance_id: str, wanted: str | None) -> None:
-    """What /health says from now on: a status or `hang`; None is 200."""
-    command = "rm --force /run/health" if wanted is None else f"echo {wanted} > /run/health"
-    docker("exec", cloud.container(instance_id), "sh", "-c", command)
 
 
 class Balancer:

@@ -7,7 +7,8 @@ import socket
 import subprocess
 from collections.abc import Iterator
 
-from running_cloud import Cloud, docker, wait_until
+from running_cloud import Cloud, docker
+from waiting import wait_until
 
 SSH = 22  # what listens on every instance
 # Answers each line with the same line, for a connection that stays open.

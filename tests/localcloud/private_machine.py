@@ -14,7 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from running_cloud import PROJECT_ROOT, wait_until
+from running_cloud import PROJECT_ROOT
+from waiting import wait_until
 
 from bootstrap.docker_engine import find
 from localcloud import base_images

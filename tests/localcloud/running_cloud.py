@@ -8,30 +8,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 from botocore.config import Config
+from programs import MEASURED
+from waiting import wait_until
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
-T = TypeVar("T")
-
-
-def wait_until(look: Callable[[], T], timeout: float = 60, interval: float = 0.2, what: str = "") -> T:
-    """Return what `look` returns once that is true; AssertionError after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what or look}; last seen: {found!r}"
-        time.sleep(interval)
 
 
 @dataclass
@@ -67,6 +55,7 @@ class Cloud:
         """In which `python -m localcloud` is this cloud's."""
         return {
             **os.environ,
+            **MEASURED,
             "LOCALCLOUD_PORT": str(self.port),
             "LOCALCLOUD_HOME": str(self.home),
             "AWS_PROFILE": "one-of-the-users-own",  # must not matter
@@ -91,7 +80,7 @@ class Cloud:
 
     def kill(self) -> None:
         """End the process without warning (`kill -9`); its containers go on."""
-        pid = int((self.home / "pid").read_text())
+        pid = int((self.home / "pid").read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not alive(pid), what="the end of the killed process")
 
@@ -170,6 +159,13 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def container_log(container: str) -> str:
+    """What a container wrote, to either stream: PostgreSQL and HAProxy speak of trouble on the second."""
+    return subprocess.run(
+        ["docker", "logs", container], check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ).stdout
 
 
 def docker(*arguments: str) -> str:

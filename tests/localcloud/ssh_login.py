@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from running_cloud import Cloud, wait_until
+from running_cloud import Cloud
+from waiting import wait_until
 
 KEY_NAME = "tests"
 OPTIONS = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=10"]
@@ -50,7 +51,9 @@ class Login:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             local = f"127.0.0.1:{probe.getsockname()[1]}"
-        command = self._ssh(address, "-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{local}:{destination}")
+        # cloud-init restarts sshd while an instance boots: a refused connection is tried again, once a second.
+        options = ["-o", "ExitOnForwardFailure=yes", "-o", "ConnectionAttempts=30"]
+        command = self._ssh(address, "-N", *options, "-L", f"{local}:{destination}")
         process = subprocess.Popen(command)
         try:
             host, port = local.split(":")

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from private_machine import PrivateMachine
-from running_cloud import Cloud, docker, wait_until
+from running_cloud import Cloud, docker
 from terraform_stack import TerraformStack
+from waiting import wait_until
 
 KILLS = 4  # of the API's process, while Terraform applies
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from programs import TERRAFORM
 from running_cloud import PROJECT_ROOT, REGION, Cloud
 
 # Where the project keeps the provider, so that an init copies and downloads nothing.
@@ -60,9 +61,7 @@ class TerraformStack:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "TF_PLUGIN_CACHE_DIR": str(PLUGINS),
-            "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
-            "TF_IN_AUTOMATION": "1",
-            "CHECKPOINT_DISABLE": "1",
+            **TERRAFORM,
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg2
 import pytest
 from botocore.exceptions import ClientError
-from running_cloud import Cloud, docker, wait_until
+from running_cloud import Cloud, container_log, docker
+from waiting import wait_until
 
 PASSWORD = "first-Password_1"
 
@@ -26,6 +28,7 @@ class Database:
             DBParameterGroupName="test-db", DBParameterGroupFamily="postgres17", Description="test"
         )
         self.set_parameter("max_connections", "123", "pending-reboot")
+        day = f"{datetime.now(UTC) + timedelta(days=2):%a}".lower()
         self.first = self.rds.create_db_instance(
             DBInstanceIdentifier=self.id,
             Engine="postgres",
@@ -38,6 +41,8 @@ class Database:
             DBSubnetGroupName="test-db",
             DBParameterGroupName="test-db",
             VpcSecurityGroupIds=[cloud.security_group_id],
+            # Not now, whatever the day: what waits for it is looked at.
+            PreferredMaintenanceWindow=f"{day}:06:38-{day}:07:08",
         )["DBInstance"]
 
     def set_parameter(self, name: str, value: str, apply_method: str) -> None:
@@ -147,7 +152,7 @@ def test_endpoint_name_resolves_inside_the_vpc(database: Database) -> None:
 
 def test_password_is_nowhere_to_be_seen(database: Database) -> None:
     assert PASSWORD not in docker("inspect", database.container)
-    assert PASSWORD not in docker("logs", database.container)
+    assert PASSWORD not in container_log(database.container)
     assert PASSWORD not in database.cloud.log
     found = subprocess.run(
         ["docker", "exec", "--user", "root", database.container, "grep", "-r", PASSWORD, "/etc", "/var/lib/postgresql"],
@@ -165,8 +170,8 @@ def test_dynamic_parameter_holds_at_once_and_static_after_a_reboot(database: Dat
     time.sleep(2)
     assert database.query("SHOW max_connections") == "123"
     assert database.describe()["DBParameterGroups"][0]["ParameterApplyStatus"] == "pending-reboot"
-    database.rds.reboot_db_instance(DBInstanceIdentifier=database.id)
-    assert database.describe()["DBInstanceStatus"] == "rebooting"
+    answer = database.rds.reboot_db_instance(DBInstanceIdentifier=database.id)
+    assert answer["DBInstance"]["DBInstanceStatus"] == "rebooting"
     database.wait_for()
     assert database.query("SHOW max_connections") == "124"
     assert database.describe()["DBParameterGroups"][0]["ParameterApplyStatus"] == "in-sync"
@@ -179,13 +184,14 @@ def test_static_parameter_can_not_be_immediate(database: Database) -> None:
 
 
 def test_stop_and_start_keep_the_data(database: Database) -> None:
-    database.rds.stop_db_instance(DBInstanceIdentifier=database.id)
-    assert database.describe()["DBInstanceStatus"] == "stopping"
+    address = database.ip_address
+    answer = database.rds.stop_db_instance(DBInstanceIdentifier=database.id)
+    assert answer["DBInstance"]["DBInstanceStatus"] == "stopping"
     database.wait_for("stopped")
     with pytest.raises(psycopg2.OperationalError):
-        database.connect(host=database.describe()["Endpoint"]["Address"])
-    database.rds.start_db_instance(DBInstanceIdentifier=database.id)
-    assert database.describe()["DBInstanceStatus"] == "starting"
+        database.connect(host=address)
+    answer = database.rds.start_db_instance(DBInstanceIdentifier=database.id)
+    assert answer["DBInstance"]["DBInstanceStatus"] == "starting"
     database.wait_for()
     assert database.query("SELECT answer FROM kept") == 42
 
@@ -242,8 +248,8 @@ def test_change_waits_for_the_maintenance_window_or_is_made_at_once(database: Da
     assert waiting["PendingModifiedValues"] == {"DBInstanceClass": "db.t4g.small"}
     assert (waiting["DBInstanceClass"], waiting["PreferredBackupWindow"]) == ("db.t4g.micro", "02:00-02:30")
     started = database.query("SELECT pg_postmaster_start_time()::text")
-    modify(DBInstanceIdentifier=database.id, AllocatedStorage=25, ApplyImmediately=True)
-    assert database.describe()["DBInstanceStatus"] == "modifying"
+    answer = modify(DBInstanceIdentifier=database.id, AllocatedStorage=25, ApplyImmediately=True)
+    assert answer["DBInstance"]["DBInstanceStatus"] == "modifying"
     database.wait_for()
     changed = database.describe()
     assert not changed["PendingModifiedValues"]
@@ -263,7 +269,7 @@ def test_master_password_changes(database: Database) -> None:
         database.connect()
     assert database.query("SELECT 1", password=changed) == 1
     assert changed not in database.cloud.log
-    assert changed not in docker("logs", database.container)
+    assert changed not in container_log(database.container)
 
 
 @pytest.mark.parametrize(

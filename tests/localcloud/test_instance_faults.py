@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from autoscaling_group import Group
 from botocore.exceptions import ClientError
-from running_cloud import Cloud, docker, wait_until
+from running_cloud import Cloud, docker
+from waiting import wait_until
 
 USABLE = 11  # addresses of a /28: 16 without the five that AWS keeps
 

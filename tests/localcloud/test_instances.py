@@ -9,8 +9,9 @@ from email.mime.text import MIMEText
 from typing import Any
 
 import pytest
-from running_cloud import Cloud, docker, wait_until
+from running_cloud import Cloud, docker
 from ssh_login import Login
+from waiting import wait_until
 
 MARK = "/var/tmp/user-data-ran"
 
@@ -103,15 +104,13 @@ def test_reboot_starts_the_machine_anew(cloud: Cloud, login: Login, instance: di
     assert state(cloud, instance["InstanceId"]) == "running"
 
 
-# As `systemctl poweroff` does it: a job that cloud-init starts later in the boot must not take its place.
-POWEROFF = "sudo systemctl start --no-block --job-mode=replace-irreversibly poweroff.target"
-
-
 def test_machine_that_shuts_itself_down_is_stopped(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
     instance_id = instance["InstanceId"]
-    login.wait(instance["PrivateIpAddress"], "echo alive")
-    login.run(instance["PrivateIpAddress"], POWEROFF)
-    wait_until(lambda: state(cloud, instance_id) == "stopped", what="stopped")
+    # cloud-init restarts the SSH server, and its jobs could take the place of the shutdown.
+    login.wait(instance["PrivateIpAddress"], "cloud-init status --wait || true")
+    login.run(instance["PrivateIpAddress"], "sudo systemctl poweroff --no-block")
+    # systemd gives each service 90 s to stop.
+    wait_until(lambda: state(cloud, instance_id) == "stopped", timeout=180, what="stopped")
     assert cloud.instance(instance_id)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
 
 

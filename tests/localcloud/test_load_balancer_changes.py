@@ -16,7 +16,8 @@ import requests
 from balancing import Balancer, Load, SelfSigned, answer, forward
 from botocore.exceptions import ClientError
 from cryptography import x509
-from running_cloud import Cloud, docker, wait_until
+from running_cloud import Cloud, container_log, docker
+from waiting import wait_until
 
 MODERN = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
@@ -157,7 +158,7 @@ def test_private_keys_are_for_their_owner_only(cloud: Cloud, balancer: Balancer)
         assert path.stat().st_mode & 0o777 == 0o600
     key = next(line for line in files[0].read_text().partition("PRIVATE KEY")[2].splitlines() if len(line) > 40)
     assert key not in cloud.log
-    assert key not in docker("logs", balancer.container)
+    assert key not in container_log(balancer.container)
     for name in ("haproxy.cfg", "loaded.cfg"):
         assert key not in (directory / name).read_text()
 

@@ -9,7 +9,8 @@ import urllib.request
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from running_cloud import Cloud, wait_until
+from running_cloud import Cloud
+from waiting import wait_until
 
 # Answers /broken with 500, all else with 200 after a twentieth of a second.
 SERVER = """#!/bin/sh
@@ -100,6 +101,7 @@ def test_what_went_through_is_counted(cloud: Cloud) -> None:
         ask(f"{url}/missing", MISSING)
         took = time.monotonic() - began
         wait_until(lambda: measured("RequestCount", "Sum", part) >= GOOD + BROKEN, 30, what="all are counted")
+        wait_until(lambda: measured("HTTPCode_ELB_4XX_Count") >= MISSING, 30, what="these, too")
         assert measured("RequestCount", "Sum", part) == GOOD + BROKEN
         assert measured("RequestCountPerTarget", "Sum", part) == GOOD + BROKEN
         assert measured("HTTPCode_Target_2XX_Count", "Sum", part) == GOOD

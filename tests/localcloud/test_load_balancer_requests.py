@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import shlex
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 import requests
 from balancing import Balancer, answer, forward, weighted
-from running_cloud import Cloud, wait_until
+from running_cloud import Cloud, docker
+from waiting import wait_until
 
 PORT = 80
 
@@ -198,7 +200,7 @@ def test_least_outstanding_requests_avoids_the_busy_target(balancer: Balancer, b
             thread.join()
         return set(found.values())
 
-    assert counts() == {5}
+    wait_until(lambda: counts() == {5}, 30)
     name = "load_balancing.algorithm.type"
     balancer.elbv2.modify_target_group_attributes(
         TargetGroupArn=both, Attributes=[{"Key": name, "Value": "least_outstanding_requests"}]
@@ -234,10 +236,10 @@ def test_sticky_cookie_of_the_load_balancer(
     # A target that leaves gets no more requests, whatever the cookie says.
     leaving = next(id_ for id_ in web_servers if host_name(balancer.cloud, id_) == got.text)
     balancer.deregister(group, leaving)
+    assert balancer.health(group)[leaving]["State"] == "draining"
     moved = balancer.wait_for_answer(lambda answered: answered.text != got.text, "/", port, token)
     assert moved.status_code == 200
     assert set_cookies(moved)["AWSALB"].value != cookies["AWSALB"].value
-    assert balancer.health(group)[leaving]["State"] == "draining"
 
 
 def test_sticky_cookie_of_the_application(
@@ -354,6 +356,17 @@ def test_target_that_says_nothing_is_a_504_after_the_idle_timeout(balancer: Bala
     finally:
         balancer.set_attributes(idle_timeout__timeout_seconds="60")
         balancer.wait_for_answer(lambda got: got.status_code == 200, "/slow-3")
+
+
+def test_target_is_let_go_when_its_client_goes_away(cloud: Cloud, balancer: Balancer, web_servers: list[str]) -> None:
+    def at_work() -> int:
+        connections = ("ss", "-Htn", "state", "established", "sport = :80")
+        return sum(len(docker("exec", cloud.container(target), *connections).splitlines()) for target in web_servers)
+
+    with socket.create_connection((balancer.address, PORT), 10) as client:
+        client.sendall(b"GET /slow-45 HTTP/1.1\r\nHost: balancer\r\n\r\n")
+        wait_until(lambda: at_work() == 1, 10, what="a target works for the client")
+    wait_until(lambda: at_work() == 0, 10, what="nothing works for the client")
 
 
 def test_client_errors_have_their_own_pages(balancer: Balancer) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections import Counter
 from pathlib import Path
 
 import pytest
 import requests
 from balancing import Load, server_user_data
-from running_cloud import Cloud, docker, wait_until
+from running_cloud import Cloud, docker
+from waiting import wait_until
 
 
 class Balancer:
@@ -124,8 +125,11 @@ def test_target_becomes_healthy_after_one_passed_check(balancer: Balancer) -> No
 
 
 def test_requests_are_spread_evenly(serving: Balancer) -> None:
-    bodies = Counter(serving.get()[1] for _ in range(20))
-    assert sorted(bodies.values()) == [10, 10]
+    bodies = [serving.get()[1] for _ in range(41)]
+    turns = sum(one != other for one, other in itertools.pairwise(bodies))
+    # By chance it would be 20 of 40, and this many once in ten million times. HAProxy puts a server that has just
+    # come up in between the others' turns, so a few may be out of order.
+    assert turns >= 36, bodies
 
 
 def test_says_who_asked(serving: Balancer) -> None:
@@ -180,8 +184,7 @@ def test_deregistered_target_ends_what_it_has_begun(serving: Balancer) -> None:
     serving.deregister(leaving)
     assert serving.health(leaving)[leaving]["Reason"] == "Target.DeregistrationInProgress"
     assert leaving in serving.health()
-    time.sleep(0.5)
-    assert len({serving.get()[1] for _ in range(6)}) == 1
+    wait_until(lambda: len({serving.get()[1] for _ in range(6)}) == 1, 10)
     for thread in slow:
         thread.join()
     assert [status for status, _body in answers] == [200] * 4
@@ -257,6 +260,6 @@ def test_deleted_load_balancer_leaves_nothing(serving: Balancer) -> None:
     serving.elbv2.delete_load_balancer(LoadBalancerArn=serving.arn)
     wait_until(lambda: serving.container not in docker("ps", "--all", "--format", "{{.Names}}"), 20)
     wait_until(lambda: serving.dns_name not in Path("/etc/hosts").read_text(), 10)
-    assert not any((serving.cloud.home / "haproxy").iterdir())
+    wait_until(lambda: not any((serving.cloud.home / "haproxy").iterdir()), 10)
     interfaces = serving.cloud.client("ec2").describe_network_interfaces()["NetworkInterfaces"]
     assert not [interface for interface in interfaces if interface["Description"].startswith("ELB app/test-lb")]

@@ -15,9 +15,10 @@ import boto3
 import pytest
 from autoscaling_group import Group
 from botocore.utils import InstanceMetadataFetcher
-from running_cloud import REGION, Cloud, wait_until
+from running_cloud import REGION, Cloud
 from ssh_login import KEY_NAME, Login
 from terraform_stack import terraform_stack
+from waiting import wait_until
 
 STACKS = Path(__file__).parent / "stacks"
 TOKEN, TTL = "X-aws-ec2-metadata-token", "X-aws-ec2-metadata-token-ttl-seconds"

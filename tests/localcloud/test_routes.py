@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from network_probe import outside_listener, reaches, wait_for_listener
-from running_cloud import Cloud, wait_until
+from running_cloud import Cloud
+from waiting import wait_until
 
 WORLD = "0.0.0.0/0"
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from network_probe import SSH, reaches, start_echo, this_machine_reaches, wait_for_listener
-from running_cloud import Cloud, docker, wait_until
+from running_cloud import Cloud, docker
+from waiting import wait_until
 
 ANYWHERE = [{"CidrIp": "0.0.0.0/0"}]
 

@@ -86,7 +86,7 @@ def test_two_at_once_start_one(cloud: Cloud) -> None:
     assert [process.returncode for process in both] == [0, 0], outputs
     running = subprocess.run(["pgrep", "-f", "localcloud serve"], capture_output=True, text=True, check=True).stdout
     ours = [pid for pid in running.split() if f"LOCALCLOUD_PORT={cloud.port}" in environment(pid)]
-    assert ours == [(cloud.home / "pid").read_text()]
+    assert ours == [(cloud.home / "pid").read_text().split()[0]]
 
 
 def test_damaged_state_is_not_started_over(cloud: Cloud) -> None:

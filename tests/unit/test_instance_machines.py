@@ -104,6 +104,26 @@ def test_launch_is_tried_again_for_what_may_pass_but_not_for_ever(world: World, 
     assert instance.state == "terminated"
 
 
+def test_reboot_whose_start_fails_is_not_taken_for_a_machine_that_shut_itself_down(
+    world: World, tmp_path: Path
+) -> None:
+    instance, machines = launch(world), Machines(tmp_path)
+    set_state(instance, "running")
+
+    def container(status: str) -> dict[str, Container]:
+        return {instance.id: Container("c", "instance", instance.id, status, "image", 0)}
+
+    world.client("ec2").reboot_instances(InstanceIds=[instance.id])
+    machines.docker.start.side_effect = refusal("Address already in use")
+    with pytest.raises(docker.errors.APIError):
+        machines.run_pass(instance, **container("running"))
+    machines.docker.start.side_effect = None
+    machines.docker.start.reset_mock()
+    machines.run_pass(instance, **container("exited"))
+    machines.docker.start.assert_called_once()
+    assert instance.state == "running"
+
+
 def test_public_address_changes_with_each_start_unless_it_is_elastic(world: World) -> None:
     ec2, instance = world.client("ec2"), launch(world)
 

@@ -126,6 +126,7 @@ def test_instances_cpu_and_alarms_are_sampled(stack):
     assert f"{NAME}-cpu-high: ALARM" in alarms
     assert not [text for text in alarms if "somebody" in text]
     assert list(sampler.cpu.values()) == [73.0]
+    assert not [note for note in sampler.notes if "CPU" in note]
     json.dumps([sampler.samples, sampler.marks, sampler.notes])
 
 

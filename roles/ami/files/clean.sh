@@ -8,6 +8,15 @@ empty() { # the directories stay, what is in them goes
     done
 }
 
+# What writes; it starts again at boot.
+systemctl stop nginx uwsgi-web2py
+
+# cloud-init forgets that it ran, and the seed that told it who this host was. First of all: when this script is interrupted
+# anywhere, the next boot makes what is gone.
+if command -v cloud-init > /dev/null; then
+    cloud-init clean --logs --seed
+fi
+
 # Packages: downloads, lists, caches of pip and compilers.
 apt-get clean
 empty /var/lib/apt/lists
@@ -31,11 +40,6 @@ for home in /root /home/*; do
     [ ! -d "$home/.ansible" ] || find "$home/.ansible" -xdev -mindepth 1 -mmin +1 -type f -delete
 done
 empty /var/tmp
-
-# cloud-init forgets that it ran, and the seed that told it who this host was.
-if command -v cloud-init > /dev/null; then
-    cloud-init clean --logs --seed
-fi
 
 # Logs last: what went before writes some. Programs that have a log open go on writing into it, so files are emptied
 # before they are removed, and the journal's are rotated away.

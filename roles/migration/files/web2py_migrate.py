@@ -2,13 +2,19 @@
 
 Works for every application, whatever its models say about migrations: DAL() is made to migrate, and to keep the
 schema's history in the database itself (pydal's InDBMigrator) instead of in files on this machine.
-Prints "schema changed" or "schema unchanged".
+
+Columns that the models no longer have stay until --drop-columns. What could lose data, or break the version of the
+application that is about to be replaced, is refused unless --allow-destructive says yes: web2py_schema_changes.py.
+
+Prints what was executed, "left over: table.column" for each column that stays without a field, and last "schema
+changed" or "schema unchanged"; with --check "schema would change: ..." or "schema unchanged". All is done, or nothing.
+Exit status 3: refused. 75: something holds a lock that is needed, try again.
 """
 
 import argparse
 import configparser
 import functools
-import hashlib
+import inspect
 import os
 import sys
 import urllib.parse
@@ -16,18 +22,27 @@ import urllib.parse
 # Any fixed number does; it names the lock among the database's advisory locks.
 LOCK = 0x77656232707921
 
-# Everything that a migration may change, as text.
-SCHEMA = """
-SELECT format('%s.%s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-              pg_get_expr(d.adbin, d.adrelid))
-  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
- WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v') AND a.attnum > 0 AND NOT a.attisdropped
-UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
-UNION ALL SELECT format('%s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint
- WHERE connamespace = 'public'::regnamespace
-ORDER BY 1
+# Seconds to wait for a lock on a table. All later queries on the table wait behind a migration that waits for it, and a
+# request of ours gives up after 1.8 s.
+TABLE_LOCK_TIMEOUT = 1
+
+REFUSED = 3
+
+UNCHANGED = "nothing was changed"
+
+EMPTY = "SELECT NOT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'public')"
+
+# Who may hold the lock: transactions that are open, the oldest first.
+TRANSACTIONS = """
+SELECT format('session %s of %s from %s, %s for %s s', pid, usename, coalesce(host(client_addr), 'the server itself'),
+              state, round(extract(epoch FROM clock_timestamp() - xact_start)))
+  FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+ ORDER BY xact_start LIMIT 3
 """
+
+
+class ModelsError(Exception):
+    """The models could not be run to their end."""
 
 
 def arguments():
@@ -35,6 +50,9 @@ def arguments():
     parser.add_argument("--web2py", required=True, help="directory of web2py")
     parser.add_argument("--application", required=True)
     parser.add_argument("--lock-timeout", type=int, default=300, help="seconds to wait for another migration")
+    parser.add_argument("--check", action="store_true", help="change nothing; say whether there is something to do")
+    parser.add_argument("--drop-columns", action="store_true", help="drop the columns that are left over")
+    parser.add_argument("--allow-destructive", action="store_true", help="do what would be refused otherwise")
     return parser.parse_args()
 
 
@@ -71,35 +89,43 @@ def guard(options):
     return connection
 
 
-def fingerprint(connection):
+def ask(connection, query):
     with connection.cursor() as cursor:
-        cursor.execute(SCHEMA)
-        return hashlib.sha256(repr(cursor.fetchall()).encode()).hexdigest()
+        cursor.execute(query)
+        return [row[0] for row in cursor.fetchall()]
 
 
-def always_migrate():
-    """Make every DAL() on PostgreSQL migrate, with the history in the database."""
+def always_migrate(run, migrator):
+    """Make every DAL() on PostgreSQL migrate, with the history in the database, as part of this run."""
     from pydal import DAL
-    from pydal.migrator import InDBMigrator
+    from pydal.adapters.postgres import Postgre
 
     original = DAL.__init__
+    signature = inspect.signature(original)
 
     @functools.wraps(original)
-    def migrating(self, uri="sqlite://dummy.db", *args, **named):
-        if str(uri).startswith("postgres"):
-            named.update(migrate_enabled=True, attempts=1)
+    def migrating(self, *args, **named):
+        call = signature.bind(self, *args, **named)
+        given = call.arguments
+        uri = given.get("uri")
+        if str(uri[0] if isinstance(uri, list | tuple) else uri).startswith("postgres"):
+            given.update(migrate_enabled=True, attempts=1, pool_size=0)
             # Part of the name of each table's history. The default is a hash of the address and the password in it,
             # so a new password would make every table look new.
-            named["table_hash"] = "web2py"
-            named["adapter_args"] = {**(named.get("adapter_args") or {}), "migrator": InDBMigrator}
-            # Altering a big table takes longer than any request may; waiting for a lock on it must not.
-            named["driver_args"] = {
-                **(named.get("driver_args") or {}),
-                "options": "-c statement_timeout=0 -c lock_timeout=60s",
+            given["table_hash"] = "web2py"
+            given["adapter_args"] = {
+                **(given.get("adapter_args") or {}),
+                "migrator": functools.partial(migrator, run),
             }
-        original(self, uri, *args, **named)
+            # Altering a big table takes longer than any request may; waiting for a lock on it must not.
+            given["driver_args"] = {
+                **(given.get("driver_args") or {}),
+                "options": f"-c statement_timeout=0 -c lock_timeout={TABLE_LOCK_TIMEOUT}s",
+            }
+        original(*call.args, **call.kwargs)
 
     DAL.__init__ = migrating
+    Postgre.connector = lambda adapter: run.connect(adapter.driver_args)
 
 
 def run_models(application):
@@ -107,35 +133,85 @@ def run_models(application):
     from gluon.compileapp import run_models_in
     from gluon.globals import current
     from gluon.http import HTTP
+    from gluon.restricted import RestrictedError
     from gluon.shell import env
     from pydal import DAL
-    from pydal.base import BaseAdapter
 
     environment = env(application, import_models=False)
     current.request.is_shell = True
     current.response.models_to_run = [r"\.py$"]
     try:
         run_models_in(environment)
+        databases = [value for value in environment.values() if isinstance(value, DAL)]
+        for database in databases:
+            for table in database.tables:
+                database[table]  # With lazy_tables, a table is defined (and migrated) when it is first used.
     except HTTP as answer:
-        raise SystemExit(
+        raise ModelsError(
             f"a model answered with HTTP {answer.status} instead of defining its tables: {answer.body}; "
             "guard what is for visitors with: if not request.is_shell"
         ) from None
-    databases = [value for value in environment.values() if isinstance(value, DAL)]
+    except RestrictedError as error:
+        raise ModelsError(f"{error.layer}: {error.output}\n{error.traceback}") from None
+    except Exception as error:
+        raise ModelsError(f"{type(error).__name__}: {error}") from error
     if not databases:
         print("the models define no database", file=sys.stderr)
-    for database in databases:
-        for table in database.tables:
-            database[table]  # With lazy_tables, a table is defined (and migrated) when it is first used.
-        database.commit()
-    BaseAdapter.close_all_instances("commit")
+
+
+def check(run, application):
+    """Whether there is something to do, in one line; empty when there is not."""
+    from web2py_schema_changes import Stop, WouldChange
+
+    problem = ""
+    try:
+        run_models(application)
+    except (ModelsError, Stop) as error:
+        problem = str(error).splitlines()[0]
+    problem = str(run.stopped or problem or run.failed_statement())
+    run.roll_back()
+    if run.refused:
+        return "refused: " + "; ".join(run.refused)
+    if isinstance(run.stopped, WouldChange):
+        return problem
+    return f"unknown, the models could not be run to their end: {problem}" if problem else ""
+
+
+def migrate(run, application):
+    """Do it: whether a schema changed. SystemExit: nothing was changed."""
+    import psycopg2
+    from web2py_schema_changes import Busy, Stop
+
+    failure = None
+    try:
+        try:
+            run_models(application)
+        except (ModelsError, Stop) as error:
+            failure = str(error)
+        if isinstance(run.stopped, Busy):
+            give_up(f"no lock within {TABLE_LOCK_TIMEOUT} s: {run.stopped}", os.EX_TEMPFAIL)
+        # What came after a refusal may have failed for lack of what was refused.
+        if run.refused:
+            give_up("\n".join(f"refused: {change}" for change in run.refused), REFUSED)
+        if failure or run.stopped:
+            give_up(f"{run.stopped or failure}", 1)
+        try:
+            return run.commit()
+        except psycopg2.Error as error:
+            undone = "another database was changed before it" if run.committed else UNCHANGED
+            give_up(f"the database refuses the changes: {str(error).strip()}", 1, undone)
+    finally:
+        run.roll_back()
+
+
+def give_up(reason, status, outcome=UNCHANGED):
+    print(f"{reason.strip()}\n{outcome}", file=sys.stderr)
+    raise SystemExit(status)
 
 
 def main():
     options = arguments()
     lock = guard(options)
-    before = fingerprint(lock)
-
     # web2py finds itself by the working directory.
     os.chdir(options.web2py)
     sys.path.insert(0, options.web2py)
@@ -143,11 +219,29 @@ def main():
 
     global_settings.web2py_runtime_handler = True
     import gluon.main  # noqa: F401 -- sets web2py up
+    from web2py_schema_changes import ExpandMigrator, Run
 
-    always_migrate()
-    run_models(options.application)
-    print("schema changed" if fingerprint(lock) != before else "schema unchanged")
-    lock.close()
+    run = Run(options.check, options.drop_columns, options.allow_destructive)
+    always_migrate(run, ExpandMigrator)
+    if options.check:
+        found = check(run, options.application)
+        if found and ask(lock, EMPTY)[0]:
+            found = f"there are no tables yet; {found}"
+        print(f"schema would change: {found}" if found else "schema unchanged")
+        return
+    try:
+        changed = migrate(run, options.application)
+    except SystemExit as end:
+        if end.code == os.EX_TEMPFAIL:
+            print("\n".join(["open transactions:", *ask(lock, TRANSACTIONS)]), file=sys.stderr)
+        raise
+    for statement in run.statements:
+        print(statement)
+    for difference in run.ignored:
+        print(f"left as it is: {difference}; web2py does not change this kind of column")
+    for column in run.left_over:
+        print(f"left over: {column}")
+    print("schema changed" if changed else "schema unchanged")
 
 
 if __name__ == "__main__":

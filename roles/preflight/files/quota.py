@@ -19,22 +19,20 @@ STANDARD_FAMILIES = "acdhimrtz"
 
 
 def main() -> int:
-    """Ask, print, and say on standard error why there is no answer."""
+    """Ask, and print what is known: `error` says why there is no quota, `unknown_type` that there is no such type."""
     instance_type = sys.argv[1]
-    if instance_type[0] not in STANDARD_FAMILIES:
-        print(f"{instance_type} has a quota of its own, which is not checked", file=sys.stderr)
-        return 1
+    answer: dict[str, object] = {}
     try:
         types = boto3.client("ec2").describe_instance_types(InstanceTypes=[instance_type])
-        quota = boto3.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=STANDARD_QUOTA)
+        answer["vcpus"] = types["InstanceTypes"][0]["VCpuInfo"]["DefaultVCpus"]
+        if instance_type[0] in STANDARD_FAMILIES:
+            quota = boto3.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=STANDARD_QUOTA)
+            answer |= {"code": STANDARD_QUOTA, "quota": int(quota["Quota"]["Value"])}
+        else:
+            answer["error"] = f"{instance_type} has a quota of its own, which is not checked"
     except (BotoCoreError, ClientError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    answer = {
-        "code": STANDARD_QUOTA,
-        "quota": int(quota["Quota"]["Value"]),
-        "vcpus": types["InstanceTypes"][0]["VCpuInfo"]["DefaultVCpus"],
-    }
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+        answer["unknown_type" if code == "InvalidInstanceType" else "error"] = str(error)
     print(json.dumps(answer))
     return 0
 

@@ -33,6 +33,11 @@ sha256: {description: Its sha256., type: str, returned: always}
 release: {description: Its only top-level directory., type: str, returned: always}
 requirements: {description: Whether the application has a requirements.txt., type: bool, returned: always}
 auth_key: {description: Whether the application has a private/auth.key., type: bool, returned: always}
+schema_sha256: {description: Sha256 of models and what they import., type: str, returned: always}
+commit:
+  description: Newest commit of the directory, and whether it has changes since; empty where git knows none.
+  type: str
+  returned: always
 """
 
 WRITABLE = ("cache", "databases", "errors", "sessions", "uploads")
@@ -50,6 +55,7 @@ IGNORED_DIRECTORIES = {
 IGNORED_FILES = {"controllers/appadmin.py", "views/appadmin.html", "models/appadmin.py", "progress.log", ".DS_Store"}
 IGNORED_SUFFIXES = (".pyc", ".pyo", ".swp", "~")
 IGNORED_TOP = {*WRITABLE, "compiled"}
+SCHEMA = ("models/", "modules/", "private/", "requirements.txt")
 
 
 def application_files(root: Path) -> dict[str, Path]:
@@ -124,6 +130,28 @@ def pack(files: dict[str, Path], name: str, state: str) -> tuple[bytes, str]:
     return buffer.getvalue(), release
 
 
+def schema_digest(files: dict[str, Path]) -> str:
+    """The sha256 of the files that a migration runs: names and contents."""
+    digest = hashlib.sha256()
+    for path, source in sorted(files.items()):
+        if path.startswith(SCHEMA):
+            content = os.readlink(source).encode() if source.is_symlink() else source.read_bytes()
+            digest.update(f"{path}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def commit(module: AnsibleModule, root: Path) -> str:
+    """See RETURN. A directory that git doesn't know, or a machine without git, has no commit."""
+    git = module.get_bin_path("git")
+    if git is None:
+        return ""
+    status, commit, _ = module.run_command([git, "-C", str(root), "log", "-1", "--format=%h", "--", "."])
+    if status != 0 or not commit.strip():
+        return ""
+    _, changes, _ = module.run_command([git, "-C", str(root), "status", "--porcelain", "--", "."])
+    return commit.strip() + (" with changes" if changes.strip() else "")
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -164,6 +192,8 @@ def main() -> None:
         release=release,
         requirements="requirements.txt" in files,
         auth_key="private/auth.key" in files,
+        schema_sha256=schema_digest(files),
+        commit=commit(module, root),
     )
 
 

@@ -15,6 +15,12 @@ mock_provider "aws" {
     }
   }
 
+  mock_resource "aws_lb_listener" {
+    defaults = {
+      arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/web2py-test/0123456789abcdef/0123456789abcdef"
+    }
+  }
+
   mock_resource "aws_launch_template" {
     defaults = {
       id             = "lt-0123456789abcdef0"
@@ -151,6 +157,60 @@ run "limits_are_allowed" {
     alarm_period         = 10
     health_check_timeout = 9
   }
+}
+
+run "no_https_without_a_certificate" {
+  command = plan
+
+  assert {
+    condition     = length(aws_lb_listener.https) == 0 && length(aws_lb_listener_rule.to_https) == 0 && length(aws_vpc_security_group_ingress_rule.load_balancer_https) == 0
+    error_message = "Without a certificate nothing listens on port 443."
+  }
+}
+
+run "https" {
+  command = apply
+
+  variables {
+    domain_name     = "www.example.com"
+    certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/0123-4567"
+  }
+
+  assert {
+    condition     = aws_lb_listener.https[0].port == 443 && aws_lb_listener.https[0].certificate_arn == var.certificate_arn && aws_lb_listener.https[0].default_action[0].target_group_arn == aws_lb_target_group.fleet.arn
+    error_message = "The domain is served by HTTPS, with its certificate."
+  }
+
+  assert {
+    condition     = one(aws_lb_listener_rule.to_https[0].condition).host_header[0].values == toset(["www.example.com"]) && aws_lb_listener_rule.to_https[0].action[0].redirect[0].protocol == "HTTPS"
+    error_message = "Who types the domain is sent on to HTTPS."
+  }
+
+  assert {
+    condition     = aws_lb_listener.http.default_action[0].type == "forward"
+    error_message = "By its own name the load balancer answers by HTTP, too."
+  }
+}
+
+run "certificate_without_a_domain" {
+  command = plan
+
+  variables {
+    certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/0123-4567"
+  }
+
+  expect_failures = [var.domain_name]
+}
+
+run "certificate_of_another_service" {
+  command = plan
+
+  variables {
+    domain_name     = "www.example.com"
+    certificate_arn = "arn:aws:iam::123456789012:server-certificate/example"
+  }
+
+  expect_failures = [var.certificate_arn]
 }
 
 run "no_slow_start" {

@@ -1,0 +1,348 @@
+"""Migrations: two versions of an application use the same tables, and what fails leaves everything as it was.
+
+With real web2py, pydal and PostgreSQL; the way there, from playbook to host, is the end-to-end tests' business.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from migration_lab import (
+    USER,
+    Application,
+    Version,
+    administrate,
+    finish,
+    install_packages,
+    postgresql,
+    unpack_web2py,
+)
+
+NUMBERS = itertools.count()
+# The status of a refusal.
+REFUSED = 3
+UNCHANGED = "schema unchanged"
+
+
+def thing(*fields: str) -> str:
+    return f'db.define_table("thing", {", ".join(("Field(" + field + ")") for field in fields)})'
+
+
+FIRST = thing('"name"')
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Application]]:
+    """Make applications, each with a database of its own: a new one, or a copy of another application's."""
+    packages = install_packages()
+    home = tmp_path_factory.mktemp("web2py")
+    unpack_web2py(home)
+    sys.path.append(str(packages))  # for Version
+    with postgresql() as host:
+
+        def application(like: Application | None = None) -> Application:
+            name = f"app{next(NUMBERS)}"
+            administrate(host, f"CREATE DATABASE {name} OWNER {USER} TEMPLATE {like.name if like else 'template1'}")
+            app = Application(name, home, packages, host)
+            for directory in ("controllers", "private", "databases"):
+                (app.directory / directory).mkdir(parents=True)
+            (app.directory / "private/appconfig.ini").write_text(f"[db]\nuri = {app.uri}\n")
+            return app
+
+        yield application
+    sys.path.remove(str(packages))
+
+
+@pytest.fixture
+def empty(make: Callable[..., Application]) -> Application:
+    """An application whose database has no tables."""
+    return make()
+
+
+@pytest.fixture(scope="module")
+def migrated(make: Callable[..., Application]) -> Application:
+    application = make()
+    application.migrate(FIRST)
+    return application
+
+
+@pytest.fixture
+def app(make: Callable[..., Application], migrated: Application) -> Application:
+    """An application with the table `thing`, which has the string `name`."""
+    return make(like=migrated)
+
+
+def test_first_run_creates_and_second_changes_nothing(empty: Application) -> None:
+    empty.models(FIRST)
+    assert empty.check() == "schema would change: there are no tables yet; thing is new"
+    first = empty.run()
+    assert first.outcome == "schema changed"
+    assert [line.split("(")[0] for line in first.statements] == ['CREATE TABLE "thing"']
+    before = empty.state()
+    assert empty.run().lines == [UNCHANGED]
+    assert empty.check() == UNCHANGED
+    assert empty.state() == before
+
+
+def test_new_column(app: Application) -> None:
+    app.models(thing('"name"', '"note", "text"'))
+    assert app.check() == "schema would change: thing.note is new"
+    assert app.run().statements == ['ALTER TABLE "thing" ADD "note" TEXT;']
+    assert app.run().lines == [UNCHANGED]
+
+
+def test_old_version_goes_on_while_a_not_null_column_with_a_default_comes(app: Application) -> None:
+    after = thing('"name"', '"kind", notnull=True, default="plain"')
+    with Version(app.uri, FIRST) as old, Version(app.uri, after) as new:
+        old.insert(name="before")
+        app.migrate(after)
+        assert old.insert(name="after")["name"] == "after"
+        assert [row.kind for row in new.db(new.db.thing).select()] == ["plain", "plain"]
+
+
+def test_removed_column_stays_for_the_old_version(empty: Application) -> None:
+    app, before = empty, thing('"name"', '"kind", notnull=True', '"note"')
+    app.migrate(before)
+    app.models(FIRST)
+    assert app.check() == "schema would change: thing.kind is not in the model any more and may be empty"
+    removed = app.run()
+    assert removed.lines == [
+        'ALTER TABLE "thing" ALTER COLUMN "kind" DROP NOT NULL;',
+        "left over: thing.kind",
+        "left over: thing.note",
+        "schema changed",
+    ]
+    with Version(app.uri, FIRST) as new, Version(app.uri, before) as old:
+        assert new.insert(name="of the new version")
+        assert old.insert(name="of the old version", kind="x", note="y")["kind"] == "x"
+        assert old.db(old.db.thing).count() == 2
+    assert app.run().lines == ["left over: thing.kind", "left over: thing.note", UNCHANGED]
+    assert app.check() == UNCHANGED
+
+
+def test_renamed_in_three_deploys(empty: Application) -> None:
+    """The worked example of docs/migrations.md: at each step the version before goes on."""
+    steps = [
+        thing('"note"'),
+        thing('"note"', '"remark"')
+        + "\nif request.is_shell:\n    db(db.thing.remark == None).update(remark=db.thing.note)",
+        thing('"remark"')
+        + "\nif request.is_shell:\n    db.executesql('UPDATE thing SET remark = note WHERE remark IS NULL')",
+        thing('"remark"'),
+    ]
+    app = empty
+    app.migrate(steps[0])
+    app.query("INSERT INTO thing (note) VALUES ('a'), ('b')")
+    first = app.migrate(steps[1])
+    assert first.lines[-2:] == ['UPDATE "thing": 2 rows', "schema changed"]
+    with Version(app.uri, thing('"note"')) as old, Version(app.uri, thing('"note"', '"remark"')) as new:
+        assert old.insert(note="written meanwhile")
+        assert new.insert(note="both", remark="both")
+    app.models(steps[2])
+    assert app.check() == "schema would change: a model executes UPDATE thing"
+    assert app.run().lines == ["UPDATE thing: 1 rows", "left over: thing.note", UNCHANGED]
+    with Version(app.uri, thing('"note"', '"remark"')) as old, Version(app.uri, steps[3]) as new:
+        assert old.insert(note="old", remark="old")
+        assert new.insert(remark="new")
+    app.models(steps[3])
+    assert app.run("--drop-columns").outcome == "schema changed"
+    assert app.column("note") is None
+    assert [row[0] for row in app.query("SELECT remark FROM thing ORDER BY id")] == [
+        "a", "b", "written meanwhile", "both", "old", "new",
+    ]  # fmt: skip
+
+
+def test_field_that_comes_back_is_no_change(app: Application) -> None:
+    both = thing('"name"', '"note"')
+    app.migrate(both)
+    app.migrate(FIRST)
+    app.query("INSERT INTO thing (name, note) VALUES ('a', 'kept')")
+    app.models(both)
+    assert app.run().lines == [UNCHANGED]
+    assert app.query("SELECT note FROM thing") == [("kept",)]
+
+
+def test_left_over_columns_are_dropped_when_told_so(app: Application) -> None:
+    app.migrate(thing('"name"', '"note"'))
+    app.migrate(FIRST)
+    assert app.check("--drop-columns") == "schema would change: thing.note is dropped for good"
+    dropped = app.run("--drop-columns")
+    assert dropped.lines == ['ALTER TABLE "thing" DROP COLUMN "note";', "schema changed"]
+    assert app.column("note") is None
+    assert app.run("--drop-columns").lines == [UNCHANGED]
+
+
+def test_string_grows_in_place(app: Application) -> None:
+    app.query("INSERT INTO thing (name) VALUES ('kept')")
+    app.models(thing('"name", length=1000'))
+    assert app.check() == "schema would change: thing.name is VARCHAR(1000) instead of VARCHAR(512)"
+    assert app.run().statements == ['ALTER TABLE "thing" ALTER COLUMN "name" TYPE VARCHAR(1000);']
+    assert app.run().lines == [UNCHANGED]
+    assert app.migrate(thing('"name", "text"')).statements == ['ALTER TABLE "thing" ALTER COLUMN "name" TYPE TEXT;']
+    assert app.column("name") == ("text", "YES")
+    assert app.query("SELECT name FROM thing WHERE id = 1") == [("kept",)]
+
+
+def test_column_and_reference_that_may_be_empty_from_now_on(app: Application) -> None:
+    app.migrate(
+        FIRST,
+        """
+        db.define_table("part", Field("size", "integer", notnull=True), Field("thing", db.thing, notnull=True))
+    """,
+    )
+    loosened = app.migrate(FIRST, 'db.define_table("part", Field("size", "integer"), Field("thing", db.thing))')
+    assert loosened.statements == [
+        'ALTER TABLE "part" ALTER COLUMN "size" DROP NOT NULL;',
+        'ALTER TABLE "part" ALTER COLUMN "thing" DROP NOT NULL;',
+    ]
+    app.query("INSERT INTO part (size, thing) VALUES (NULL, NULL)")
+    assert app.run().lines == [UNCHANGED]
+
+
+def test_destructive_changes_are_refused_together(app: Application) -> None:
+    other = 'db.define_table("other", Field("size", "integer"), Field("label"))'
+    app.migrate(thing('"name"', '"count", "integer"'), other)
+    before = app.state()
+    app.models(
+        thing('"name", notnull=True', '"count"', '"extra", notnull=True', '"harmless"'),
+        'db.define_table("between", Field("name"))',
+        'db.define_table("other", Field("size", "integer", rname="how_big"), Field("label", length=10))',
+    )
+    refused = app.run()
+    assert refused.status == REFUSED
+    assert refused.errors.splitlines() == [
+        "refused: thing.name is VARCHAR(512) NOT NULL instead of VARCHAR(512)",
+        "refused: thing.count is VARCHAR(512) instead of INTEGER",
+        "refused: thing.extra is new, NOT NULL and without a default",
+        "refused: other.size is called how_big in the database instead of size",
+        "refused: other.label is VARCHAR(10) instead of VARCHAR(512)",
+        "nothing was changed",
+    ]
+    assert app.state() == before
+    assert app.check().startswith("schema would change: refused: thing.name is VARCHAR(512) NOT NULL instead of")
+    assert app.check("--allow-destructive").startswith("schema would change: thing.name is VARCHAR(512) NOT NULL")
+
+
+def test_destructive_changes_are_made_with_an_explicit_yes(app: Application) -> None:
+    app.migrate(thing('"name"', '"count", "integer"', '"size"'))
+    app.query("INSERT INTO thing (name, count, size) VALUES ('a', 12, 'big'), (NULL, 13, 'small')")
+    app.models(
+        thing('"name", notnull=True, default="none"', '"count"', '"size", rname="how_big"', '"gone", default="x"')
+    )
+    assert app.run().status == REFUSED
+    allowed = app.run("--allow-destructive")
+    assert allowed.status == 0, allowed.errors
+    assert app.query("SELECT name, count, how_big FROM thing ORDER BY id") == [
+        ("a", "12", "big"),
+        ("none", "13", "small"),
+    ]
+    assert app.column("name") == ("character varying 512", "NO")
+    assert app.run().lines == [UNCHANGED]
+
+
+def test_failure_leaves_nothing_and_the_next_run_works(app: Application) -> None:
+    app.query("CREATE TABLE taken (id integer)")
+    before = app.state()
+    changed = thing('"name"', '"note"')
+    app.models(changed, 'db.define_table("taken", Field("name"))')
+    failed = app.run()
+    assert failed.status == 1
+    assert 'relation "taken" already exists' in failed.errors
+    assert failed.errors.endswith("nothing was changed\n")
+    assert app.state() == before
+    assert app.migrate(changed).outcome == "schema changed"
+
+
+def test_failure_that_a_model_swallows_is_a_failure(app: Application) -> None:
+    before = app.state()
+    app.models(
+        thing('"name"', '"note"'),
+        """
+        try:
+            db.executesql("SELECT 1 / 0")
+        except Exception:
+            pass
+    """,
+    )
+    failed = app.run()
+    assert (failed.status, failed.errors.splitlines()[0]) == (
+        1,
+        "the database refuses the changes: division by zero: SELECT 1 / 0",
+    )
+    assert app.state() == before
+
+
+def test_rollback_of_a_model_is_a_failure(app: Application) -> None:
+    before = app.state()
+    app.models(
+        thing('"name"', '"note"'),
+        """
+        try:
+            db.thing.create_index("by_name", db.thing.no_such_field)
+        except:
+            db.rollback()
+    """,
+    )
+    failed = app.run()
+    assert failed.status == 1
+    assert "a model rolls back, which would undo what was done for the tables before it" in failed.errors
+    assert app.state() == before
+
+
+def test_several_connections_to_a_database_are_one_transaction(app: Application) -> None:
+    again = """
+        other = DAL(AppConfig().get("db.uri"), pool_size=1)
+        other.define_table("more", Field("name"), Field("thing", "integer"))
+        db.commit()
+        other.close()
+    """
+    before = app.state()
+    app.models(thing('"name"', '"note"'), again, "raise ValueError('no')")
+    failed = app.run()
+    assert failed.status == 1
+    assert "db2.py: <class 'ValueError'> no" in failed.errors
+    assert app.state() == before
+    app.models(thing('"name"', '"note"'), again)
+    assert app.run().outcome == "schema changed"
+
+
+def test_locked_table(app: Application) -> None:
+    before = app.state()
+    app.models(thing('"name"', '"note"'))
+    with app.session() as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN; LOCK TABLE thing IN ACCESS EXCLUSIVE MODE")
+        assert app.run("--check").outcome == "schema would change: thing.note is new"
+        cursor.execute("ROLLBACK; BEGIN; LOCK TABLE thing IN ACCESS SHARE MODE")  # what any query holds
+        busy = app.run()
+        cursor.execute("ROLLBACK")
+    assert busy.status == os.EX_TEMPFAIL
+    assert busy.errors.startswith("no lock within 1 s: canceling statement due to lock timeout: ALTER TABLE")
+    assert f" of {USER} from " in busy.errors
+    assert app.state() == before
+    assert app.run().outcome == "schema changed"
+
+
+def test_second_migration_waits_for_the_first(app: Application) -> None:
+    app.models(thing('"name"', '"note"'), "import time; time.sleep(0.7)")
+    results = [finish(process) for process in [app.start(), app.start()]]
+    assert sorted(result.outcome for result in results) == ["schema changed", UNCHANGED]
+
+
+def test_check_of_models_that_fail(app: Application) -> None:
+    app.models(FIRST, "1 / 0")
+    assert app.check().startswith("schema would change: unknown, the models could not be run to their end: ")
+
+
+def test_the_applications_own_models(empty: Application) -> None:
+    """files/web2py_app, which reads its database from private/appconfig.ini, too."""
+    source = Path(__file__).resolve().parents[2] / "files/web2py_app"
+    for directory in ("models", "modules"):
+        (empty.directory / directory).symlink_to(source / directory)
+    assert empty.check() == "schema would change: there are no tables yet; date_time is new"
+    assert empty.run().outcome == "schema changed"
+    assert empty.run().lines == [UNCHANGED]

@@ -1,0 +1,5 @@
+{
+"!langcode!": "it",
+"!langname!": "Italiano",
+"Hello World": "Salve Mondo",
+}

@@ -1,0 +1,5 @@
+# As in web2py's own scaffolding: a DAL and the tables for each request, a pooled connection, sessions.
+from gluon.contrib.appconfig import AppConfig
+
+db = DAL(AppConfig().get("db.uri"), pool_size=1, migrate_enabled=False)
+db.define_table("probe", Field("name"))

@@ -1,0 +1,1 @@
+only_for_this_controller = request.controller

@@ -1,0 +1,1 @@
+response.title = T("Hello World")

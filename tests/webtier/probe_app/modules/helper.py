@@ -1,0 +1,5 @@
+kept = []
+
+
+def greeting(name):
+    return "Hello, %s" % name

@@ -1,0 +1,107 @@
+"""uWSGI's processes hang, leak and are reloaded, and the visitors of the others don't notice."""
+
+import json
+import socket
+import time
+from statistics import mean
+
+import pytest
+import requests
+from web_host import Load
+
+from benchmarks.lab import Lab, wait_until
+
+
+def processes(lab: Lab) -> dict[int, int]:
+    """Process id -> resident memory in MiB of uWSGI's processes without the master."""
+    master = lab.run("systemctl", "show", "--property=MainPID", "--value", "uwsgi-web2py").strip()
+    lines = lab.run("ps", "-o", "pid=,rss=", "--ppid", master).splitlines()
+    return {int(pid): int(rss) // 1024 for pid, rss in (line.split() for line in lines)}
+
+
+def test_sized_by_the_host(probe: Lab) -> None:
+    cores = int(probe.run("nproc"))
+    assert len(processes(probe)) == 2 * cores
+    memory = int(probe.run("sed", "-n", r"s/^MemTotal: *\([0-9]*\) kB/\1/p", "/proc/meminfo")) // 1024
+    bound = int(probe.run("cat", "/run/uwsgi/size").strip().removeprefix("UWSGI_RELOAD_ON_RSS="))
+    assert bound == pytest.approx(memory / 10 / (2 * cores), abs=1)
+
+
+def test_each_request_can_be_logged(probe: Lab) -> None:
+    trace = f'Root=1-"odd"-{time.time()}'
+    requests.get(f"{probe.url}/default/missing", params={"a": '"\\'}, headers={"X-Amzn-Trace-Id": trace}, timeout=30)
+
+    def lines() -> list[dict[str, object]]:
+        log = probe.run("cat", "/var/log/nginx/access.log").splitlines()
+        return [line for line in map(json.loads, log) if line["trace_id"] == trace]
+
+    wait_until(lines, "the request is in the log")
+    (line,) = lines()
+    assert (line["method"], line["uri"], line["status"]) == ("GET", "/default/missing?a=%22%5C", 404)
+    # nginx takes the two from two clocks, in whole milliseconds.
+    assert 0 < float(str(line["uwsgi_seconds"])) <= float(str(line["seconds"])) + 0.005
+
+
+def test_health_check_does_not_queue_behind_visitors(probe: Lab) -> None:
+    """Or the autoscaling group would replace a host that is only busy."""
+    visitors = 10 * len(processes(probe))
+    overtaken = []
+    with Load(f"{probe.url}/default/slow", clients=visitors) as load:
+        wait_until(lambda: load.answers[200] > visitors, "there is a queue")
+        for _ in range(10):
+            before = load.answers.total()
+            assert requests.get(f"{probe.url}/health", timeout=60).status_code == 200
+            overtaken.append(load.answers.total() - before)
+    assert set(load.answers) == {200}
+    assert mean(overtaken) < visitors / 3, "visitors who were answered while a health check waited"
+
+
+def test_requests_of_visitors_who_went_away_are_left_alone(probe: Lab) -> None:
+    visitors = []
+    for _ in range(200):
+        visitor = socket.create_connection((probe.address, 80), timeout=30)
+        visitor.sendall(b"GET /default/visit HTTP/1.1\r\nHost: probe\r\n\r\n")
+        visitors.append(visitor)
+    assert visitors[0].recv(1), "the first is served"
+    for visitor in visitors:
+        visitor.close()
+    # This one is queued behind them.
+    assert requests.get(f"{probe.url}/default/visit", timeout=60).status_code == 200
+    assert visits(probe) < 100
+
+
+def visits(lab: Lab) -> int:
+    """How many visits were worked on; asked past nginx, which would queue the question behind them."""
+    return len(lab.run("sh", "-c", "cat /var/lib/web2py/*/databases/visits 2>/dev/null || true"))
+
+
+def test_hanging_process_is_replaced(probe: Lab) -> None:
+    before = processes(probe)
+    with Load(f"{probe.url}/default/index", clients=2) as others:
+        hanging = requests.get(f"{probe.url}/default/hang", timeout=60)
+        wait_until(lambda: len(set(processes(probe)) - set(before)) == 1, "the process was replaced")
+    assert hanging.status_code in (502, 504)
+    assert set(others.answers) == {200}
+
+
+def test_leaking_process_is_replaced(probe: Lab) -> None:
+    bound = int(probe.run("cat", "/run/uwsgi/size").strip().removeprefix("UWSGI_RELOAD_ON_RSS="))
+    before = processes(probe)
+    assert max(before.values()) < bound
+    with Load(f"{probe.url}/default/index", clients=2) as others:
+        assert requests.get(f"{probe.url}/default/leak/{bound}", timeout=60).text == "leaked"
+        wait_until(lambda: len(set(processes(probe)) - set(before)) == 1, "the process was replaced")
+    assert max(processes(probe).values()) < bound
+    assert set(others.answers) == {200}
+
+
+@pytest.mark.parametrize("service", ["uwsgi-web2py", "nginx"])
+def test_reload_fails_no_request(probe: Lab, service: str) -> None:
+    # nginx closes idle connections when it is reloaded; whoever is about to use one opens another.
+    with Load(f"{probe.url}/default/index", clients=4, keep_alive=False) as load:
+        for _ in range(5):
+            before = load.answers[200]
+            probe.run("systemctl", "reload", service)
+            wait_until(lambda before=before: load.answers[200] > before + 50, "requests are answered")
+            time.sleep(0.5)
+    assert set(load.answers) == {200}
