@@ -16,7 +16,7 @@ ready := tools $(if $(filter local,$(ENV)),images)
 
 .PHONY: help
 help: ## List what can be typed
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo; echo "  ENV=aws does it on AWS, which costs money: docs/aws.md"
 
 ##### Deploy
@@ -52,12 +52,22 @@ url: known-env ## Print the load balancer's URL
 ##### Test
 
 .PHONY: test
-test: tools .venv/.installed-dev .venv-checkov/.installed ## Run the checks and tests
+test: tools .venv/.installed-dev .venv-checkov/.installed ## Run the checks, the unit tests and the main job: a quarter of an hour
 	@python -m bootstrap.run_tests $(ARGS)
 
 .PHONY: test-all
-test-all: tools .venv/.installed-dev .venv-checkov/.installed ## Run all of it, with what test leaves out: more than an hour and a half
-	@python -m bootstrap.run_tests -m '' $(ARGS)
+test-all: tools .venv/.installed-dev .venv-checkov/.installed ## Run all tests: two hours
+	@python -m bootstrap.run_tests --all $(ARGS)
+
+# What test-all is made of. PART is a directory of tests/.
+.PHONY: test-localcloud test-e2e test-webtier test-loadtest test-roles
+test-localcloud: PART := localcloud ## Test what the local cloud promises: half an hour
+test-e2e: PART := e2e ## Test deployments, also interrupted and with bad input: an hour
+test-webtier: PART := webtier ## Test one host and its database: ten minutes
+test-loadtest: PART := loadtest ## Test the load generator: two minutes
+test-roles: PART := roles ## Test each role alone, with molecule: half an hour
+test-localcloud test-e2e test-webtier test-loadtest test-roles: tools images .venv/.installed-dev
+	@python -m pytest tests/$(PART) $(ARGS)
 
 .PHONY: loadtest
 loadtest: known-env tools ## Load what is deployed, judge it by the SLO, write a report
@@ -74,10 +84,6 @@ lint: tools .venv/.installed-dev .venv-checkov/.installed ## Run the checks that
 .PHONY: unit
 unit: tools .venv/.installed-dev ## Run the unit tests
 	@python -m pytest tests/unit $(ARGS)
-
-.PHONY: test-roles
-test-roles: tools images .venv/.installed-dev ## Test each role alone, with molecule
-	@python -m pytest tests/roles $(ARGS)
 
 .PHONY: format
 format: tools .venv/.installed-dev ## Format Python and Terraform in place

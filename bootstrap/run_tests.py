@@ -1,5 +1,7 @@
 """Run pytest with a Docker engine: one that is started for it is stopped at the end, one that ran is left alone.
 
+Without `--all` those that are marked `essential` (tests/conftest.py says which): what the main job stands on.
+
 The tests run in steps, and a step that fails is the last: what is quick and says the most comes first. pytest's closing
 line is the last line of output.
 """
@@ -43,7 +45,15 @@ HARMLESS = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 Group = Sequence[str | Path]  # what one pytest is to run, and how
 
 
-def steps() -> list[list[Group]]:
+def essential() -> list[list[Group]]:
+    """The steps of what is marked so. It has two groups at a time, as small machines have two cores."""
+    return [
+        [[TESTS / "lint"], [TESTS / "unit"]],
+        [[TESTS / "e2e/test_main_job.py"], [TESTS / "localcloud"]],
+    ]
+
+
+def everything() -> list[list[Group]]:
     """The steps, one after the other. The groups of one step are begun in this order, the longest first."""
 
     def cloud(names: str) -> Group:
@@ -66,6 +76,7 @@ def steps() -> list[list[Group]]:
             cloud("[m-z]*"),
             cloud("[i-k]*"),
             cloud("l*"),
+            ends("main_job"),
             ends("aws_inventory", "bad_input", "recipes"),
             [TESTS / "loadtest", *MEASURED],
         ],
@@ -86,7 +97,10 @@ def main() -> int:
         images = subprocess.run([sys.executable, "-m", "localcloud", "images"], check=False)
         if images.returncode != 0:
             return images.returncode
-        return run_steps(sys.argv[1:])
+        arguments = [word for word in sys.argv[1:] if word != "--all"]
+        if "--all" in sys.argv:
+            return run_steps(everything(), arguments)
+        return run_steps(essential(), ["-m", "essential", *arguments])
     finally:
         if stop is not None:
             stop()
@@ -99,11 +113,10 @@ def install_programs() -> None:
         packages.install(*missing, purpose="for tests of scripts and pages")
 
 
-def run_steps(arguments: list[str]) -> int:
+def run_steps(waiting: list[list[Group]], arguments: list[str]) -> int:
     """The exit code of the first step that fails, or of the last. A step none of whose tests is chosen doesn't fail."""
     code = int(pytest.ExitCode.NO_TESTS_COLLECTED)
     shutil.rmtree(COVERAGE, ignore_errors=True)
-    waiting = steps()
     failed: list[int] = []
     while waiting and not failed:
         groups = Groups(waiting.pop(0), arguments)
@@ -177,7 +190,7 @@ class Groups:
         measured = {"COVERAGE_FILE": f"{COVERAGE}/{time.monotonic_ns()}"} if MEASURED[0] in group else {}
         output = tempfile.TemporaryFile()  # noqa: SIM115 -- `show` closes it
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *group, "-m", "not slow", *self._arguments],
+            [sys.executable, "-m", "pytest", *group, *self._arguments],
             env={**os.environ, **slot, **measured, "TESTS_RUN_IN_GROUPS": "1"},
             stdout=None if self._alone else output,
             stderr=None if self._alone else subprocess.STDOUT,

@@ -1,4 +1,8 @@
-"""The order of the tests: what is quick and says the most comes first, and a failed lint ends the run there."""
+"""The order of the tests: what is quick and says the most comes first, and a failed lint ends the run there.
+
+Which of them `make test` runs: those with the mark `essential`. All of lint and unit have it, the others where they say
+so themselves: one for each promise of the local cloud that the main job stands on, and the main job itself.
+"""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +23,10 @@ def part(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort by part; within a part the order stays as it is."""
+    """Sort by part; within a part the order stays as it is. What needs no Docker is essential."""
+    for item in items:
+        if part(item) in ("lint", "unit"):
+            item.add_marker("essential")
     items.sort(key=lambda item: ORDER.index(part(item)) if part(item) in ORDER else len(ORDER))
 
 

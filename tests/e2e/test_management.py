@@ -83,7 +83,6 @@ def options(project: Project) -> Iterator[str]:
         docker("rm", "--force", container)
 
 
-@pytest.mark.slow
 def test_local_cloud_is_deployed_and_removed_from_inside(project: Project, provided: None, options: str) -> None:
     variables = f"-e localcloud_port={project.port} -e vpc_cidr={project.cidr}"
     (project.root / "typed.sh").write_text(TYPED.format(variables=variables))

@@ -1,6 +1,7 @@
 """The story on the local cloud, first part: from nothing to a served application that was changed and scaled.
 
-The tests build on each other, in this order; so do the files of the story, which share a stack.
+What every deployment must do is in test_main_job.py. The tests build on each other, in this order; so do the files of
+the story, which share a stack.
 """
 
 from __future__ import annotations
@@ -11,23 +12,15 @@ import re
 import pytest
 from change_it import RECIPES, follow
 from project_copy import Project
-from stack import GROUP, assert_refused, builder_states, docker, edit, fleet, healthy_targets, succeeded
+from stack import GROUP, assert_refused, builder_states, edit, fleet, healthy_targets, succeeded
 from waiting import wait_until
 
 pytestmark = pytest.mark.story("story")
-ENDPOINTS = ("date_time_only", "date_time", "latest_date_time")
 
 
 @pytest.fixture
 def project(story: Project) -> Project:
     return story
-
-
-def passwords(project: Project) -> list[str]:
-    ssm = project.client("ssm")
-    names = [parameter["Name"] for parameter in ssm.describe_parameters()["Parameters"]]
-    parameters = ssm.get_parameters(Names=names, WithDecryption=True)["Parameters"]
-    return [parameter["Value"] for parameter in parameters if parameter["Type"] == "SecureString"]
 
 
 def test_deploy_from_nothing(project: Project) -> None:
@@ -36,45 +29,6 @@ def test_deploy_from_nothing(project: Project) -> None:
     assert project.url in printed, "the summary names the URL"
     (vpc,) = project.client("ec2").describe_vpcs(Filters=[{"Name": "tag:Project", "Values": ["web2py"]}])["Vpcs"]
     assert vpc["CidrBlock"] == project.cidr
-
-
-@pytest.mark.parametrize("prefix", ["/", "/welcome/default/"])
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_endpoint_answers_through_the_load_balancer(project: Project, prefix: str, endpoint: str) -> None:
-    answer = project.get(prefix + endpoint)
-    assert answer.status == 200, answer
-    assert json.loads(answer.body), "a JSON object with something in it"
-
-
-def test_written_row_is_the_latest(project: Project) -> None:
-    written = json.loads(project.get("/date_time").body)
-    assert json.loads(project.get("/latest_date_time").body) == written
-
-
-def test_page_and_health_and_nothing_of_web2pys_own(project: Project) -> None:
-    assert project.get("/health").status == 200
-    page = project.get("/")
-    assert page.status == 200
-    assert "files/web2py_app" in page.body
-    for path in ("/admin/default/index", "/examples/default/index", "/welcome/appadmin/index"):
-        assert project.get(path).status in (400, 403, 404), path
-
-
-def test_passwords_are_nowhere_but_in_the_secret_store(project: Project) -> None:
-    secrets = passwords(project)
-    assert len(secrets) == 2
-    assert all(len(secret) >= 20 for secret in secrets)
-    s3 = project.client("s3")
-    bucket = s3.list_buckets()["Buckets"][0]["Name"]
-    keys = [row["Key"] for row in s3.list_objects_v2(Bucket=bucket)["Contents"]]
-    assert len([key for key in keys if key.endswith("terraform.tfstate")]) == 4
-    texts = {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in keys}
-    texts["output of the run"] = (project.root / "runs.log").read_text()
-    texts["log of the local cloud"] = (project.root / ".localcloud/log").read_text()
-    for path in (project.root / ".deploy").rglob("*"):
-        if path.is_file():
-            texts[str(path)] = path.read_text(errors="replace")
-    assert [name for name, text in texts.items() if any(secret in text for secret in secrets)] == []
 
 
 def test_load_test_judges_what_is_deployed_and_acts_on_it(project: Project) -> None:
@@ -114,14 +68,6 @@ def test_missed_slo_fails_the_load_test(project: Project) -> None:
     assert run.returncode != 0
     assert "the SLO is missed" in run.output
     assert "MISSED longest answer" in run.output
-
-
-def test_dead_instance_is_replaced(project: Project) -> None:
-    victim = fleet(project)[0]
-    docker("rm", "--force", f"localcloud-{project.port}-{victim}")
-    wait_until(lambda: (found := fleet(project)) and victim not in found, what=f"{victim} is replaced")
-    wait_until(lambda: healthy_targets(project) == set(fleet(project)), what="the new instance is healthy")
-    assert project.get("/latest_date_time").status == 200
 
 
 def test_scale_to_two(project: Project) -> None:

@@ -272,9 +272,7 @@ def baked(story: Project) -> str:
 LAUNCH_TIMEOUT = 60  # seconds
 
 
-@pytest.mark.parametrize(
-    "fault", [pytest.param("answers 500 at one endpoint", marks=pytest.mark.slow), "does not boot"]
-)
+@pytest.mark.parametrize("fault", FAULTY_IMAGES)
 def test_bad_image_is_caught_by_the_fleet_and_undone(
     project: Project, served_image: str, baked: str, note_figure: Callable[[str], None], fault: str
 ) -> None:

@@ -49,8 +49,15 @@ def start_echo(cloud: Cloud, instance_id: str, port: int) -> None:
 
 
 @contextlib.contextmanager
-def outside_listener() -> Iterator[tuple[str, int]]:
+def outside_listener(cloud: Cloud) -> Iterator[tuple[str, int]]:
     """A listener on an address of this machine that is in no VPC: the world outside."""
-    gateway = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
-    with socket.create_server((gateway, 0)) as server:
-        yield gateway, server.getsockname()[1]
+    # A network made for it: an engine that has never been restarted names no gateway for its own, the default one.
+    network = f"outside-of-{cloud.port}"
+    subprocess.run(["docker", "network", "rm", network], check=False, capture_output=True)  # an interrupted run's
+    docker("network", "create", network)
+    try:
+        address = docker("network", "inspect", network, "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+        with socket.create_server((address, 0)) as server:
+            yield address, server.getsockname()[1]
+    finally:
+        docker("network", "rm", network)

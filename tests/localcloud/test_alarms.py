@@ -171,6 +171,7 @@ def test_busy_group_grows_while_it_is_busy_and_shrinks_when_it_is_idle(cloud: Cl
     cloudwatch.delete_alarms(AlarmNames=["busy", "idle"])
 
 
+@pytest.mark.essential
 def test_disabled_actions_do_nothing_and_state_set_by_hand_acts(cloud: Cloud, group: str) -> None:
     autoscaling, cloudwatch = cloud.client("autoscaling"), cloud.client("cloudwatch")
     arn = autoscaling.put_scaling_policy(

@@ -21,6 +21,7 @@ def group(cloud: Cloud, request: pytest.FixtureRequest) -> Iterator[Group]:
         yield group
 
 
+@pytest.mark.essential
 def test_instances_are_machines_spread_over_the_zones(cloud: Cloud, group: Group) -> None:
     group.create(DesiredCapacity=3)
     ids = group.wait(3)
@@ -141,6 +142,7 @@ def test_terminate_in_group_with_and_without_decrement(cloud: Cloud, group: Grou
     wait_until(lambda: state(cloud, second) == "terminated", what="terminated")
 
 
+@pytest.mark.essential
 def test_members_are_targets_and_drain_before_they_end(cloud: Cloud, group: Group) -> None:
     elb = cloud.client("elbv2")
     name = group.name[:20].strip("-")
@@ -205,6 +207,7 @@ def test_forced_delete_ends_with_nothing(cloud: Cloud, group: Group) -> None:
     assert not group.api.describe_policies()["ScalingPolicies"]
 
 
+@pytest.mark.essential
 def test_policies_change_the_capacity_within_the_bounds(group: Group) -> None:
     group.create(DesiredCapacity=1, MinSize=1, MaxSize=3)
     group.wait(1)

@@ -112,6 +112,7 @@ def test_address_is_in_the_subnet_group(database: Database) -> None:
     assert database.ip_address.split(".")[2] in ("1", "2")
 
 
+@pytest.mark.essential
 def test_parameters_hold(database: Database) -> None:
     assert database.query("SHOW max_connections") == "123"
     parameters = database.rds.describe_db_parameters(DBParameterGroupName="test-db")["Parameters"]
@@ -120,6 +121,7 @@ def test_parameters_hold(database: Database) -> None:
     ]
 
 
+@pytest.mark.essential
 def test_master_user_has_the_rights_of_rds(database: Database) -> None:
     assert database.query("SHOW server_version").startswith("17.")
     assert database.query("SELECT NOT rolsuper AND rolcreaterole AND rolcreatedb FROM pg_roles WHERE rolname=user")
@@ -131,6 +133,7 @@ def test_master_user_has_the_rights_of_rds(database: Database) -> None:
         database.query("ALTER SYSTEM SET work_mem = '1GB'")
 
 
+@pytest.mark.essential
 def test_only_encrypted_connections_are_taken(database: Database) -> None:
     assert database.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     with pytest.raises(psycopg2.OperationalError, match="no encryption"):
@@ -142,6 +145,7 @@ def test_the_superuser_is_out_of_reach(database: Database) -> None:
         database.connect(user="rdsadmin")
 
 
+@pytest.mark.essential
 def test_endpoint_name_resolves_inside_the_vpc(database: Database) -> None:
     instance_id = database.cloud.run_instance()
     address = database.describe()["Endpoint"]["Address"]

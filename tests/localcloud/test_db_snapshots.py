@@ -260,7 +260,6 @@ resource "aws_db_instance" "restored" {
 """
 
 
-@pytest.mark.slow
 def test_terraform_takes_and_restores_snapshots(cloud: Cloud, rds: Any, tmp_path: Path) -> None:
     query(cloud, NAME, "CREATE TABLE for_terraform AS SELECT 7 AS answer")
     variables = {"security_group_id": cloud.security_group_id}

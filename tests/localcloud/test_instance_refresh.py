@@ -68,6 +68,7 @@ def test_never_below_the_minimum_and_a_second_one_is_refused(cloud: Cloud, group
     )
 
 
+@pytest.mark.essential
 def test_group_of_one_keeps_serving_without_desired_configuration(group: Group) -> None:
     group.create(DesiredCapacity=1)
     (old,) = group.wait(1)
@@ -96,6 +97,7 @@ def test_terminate_before_launch(group: Group) -> None:
     assert old not in group.wait(1)
 
 
+@pytest.mark.essential
 def test_rolled_back_group_runs_what_it_ran_before(group: Group) -> None:
     group.create(DesiredCapacity=1)
     (old,) = group.wait(1)

@@ -33,6 +33,7 @@ def wait_for_user_data(login: Login, address: str, mark: str = "ran") -> None:
     wait_until(lambda: login.run(address, f"cat {MARK} 2>/dev/null || true") == mark, what="user data has run")
 
 
+@pytest.mark.essential
 def test_instance_is_a_machine_with_its_key_host_name_and_user_data(
     cloud: Cloud, login: Login, instance: dict[str, Any]
 ) -> None:
@@ -80,6 +81,7 @@ def test_user_data_of_each_kind_is_understood(cloud: Cloud, login: Login) -> Non
         cloud.terminate(*(machine["InstanceId"] for machine in launched.values()))
 
 
+@pytest.mark.essential
 def test_stopped_instance_keeps_its_disk_and_address(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
     ec2, instance_id, address = cloud.client("ec2"), instance["InstanceId"], instance["PrivateIpAddress"]
     wait_for_user_data(login, address)
@@ -133,6 +135,7 @@ def test_terminated_instance_leaves_no_machine(cloud: Cloud, instance: dict[str,
     assert instance_id not in docker("ps", "--all", "--format", "{{.Names}}")
 
 
+@pytest.mark.essential
 def test_image_holds_what_was_on_the_disk(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
     ec2 = cloud.client("ec2")
     wait_for_user_data(login, instance["PrivateIpAddress"])
@@ -182,6 +185,7 @@ def test_unknown_image_is_refused_as_on_aws(cloud: Cloud) -> None:
     assert refused.value.response["Error"]["Code"] == "InvalidAMIID.NotFound"
 
 
+@pytest.mark.essential
 def test_killed_api_comes_back_with_the_same_instances(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
     login.wait(instance["PrivateIpAddress"], "echo alive")
     container = docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", cloud.container(instance["InstanceId"]))

@@ -115,6 +115,7 @@ def test_without_targets_answers_503(balancer: Balancer) -> None:
     wait_until(lambda: reachable(balancer, 503), 5)
 
 
+@pytest.mark.essential
 def test_target_becomes_healthy_after_one_passed_check(balancer: Balancer) -> None:
     """Ten checks would take longer than the wait."""
     balancer.elbv2.modify_target_group(TargetGroupArn=balancer.group_arn, HealthyThresholdCount=10)
@@ -148,6 +149,7 @@ def test_name_resolves_inside_the_vpc(serving: Balancer) -> None:
     assert "ip-" in docker("exec", container, "curl", "--silent", f"http://{serving.dns_name}/")
 
 
+@pytest.mark.essential
 def test_failing_target_gets_no_requests_and_comes_back(serving: Balancer) -> None:
     sick, well = serving.instance_ids
     container = serving.cloud.container(sick)
@@ -174,6 +176,7 @@ def test_when_all_fail_all_get_requests(serving: Balancer) -> None:
         docker("exec", serving.cloud.container(instance_id), "rm", "/run/health")
 
 
+@pytest.mark.essential
 def test_deregistered_target_ends_what_it_has_begun(serving: Balancer) -> None:
     leaving, staying = serving.instance_ids
     answers: list[tuple[int, str]] = []

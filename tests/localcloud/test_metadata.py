@@ -108,6 +108,7 @@ def test_first_boot_learns_its_instance_id(login: Login, machine: Machine) -> No
     assert learnt == machine.instance_id
 
 
+@pytest.mark.essential
 def test_values_are_those_of_the_api(cloud: Cloud, login: Login, machine: Machine, role: str) -> None:
     described, get = machine.description, machine.metadata.get
     interface = described["NetworkInterfaces"][0]
@@ -215,6 +216,7 @@ def test_tags_are_shown_when_enabled_and_change_at_once(cloud: Cloud, machine: M
     assert set((machine.metadata.get("tags/instance") or "").split("\n")) == {"Name", "Role"}
 
 
+@pytest.mark.essential
 def test_role_credentials_are_accepted_by_the_api(cloud: Cloud, machine: Machine, role: str) -> None:
     fetcher = InstanceMetadataFetcher(base_url=f"http://{machine.metadata.address}/")  # what boto3 uses itself
     found = fetcher.retrieve_iam_role_credentials()

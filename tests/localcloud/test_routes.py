@@ -62,8 +62,8 @@ def network(cloud: Cloud) -> Iterator[Network]:
 
 
 @pytest.fixture(scope="module")
-def outside() -> Iterator[tuple[str, int]]:
-    with outside_listener() as place:
+def outside(cloud: Cloud) -> Iterator[tuple[str, int]]:
+    with outside_listener(cloud) as place:
         yield place
 
 
@@ -71,6 +71,7 @@ def goes_out(network: Network, subnet: str, outside: tuple[str, int]) -> bool:
     return reaches(network.cloud, network.instances[subnet], *outside)
 
 
+@pytest.mark.essential
 def test_public_subnet_reaches_the_world_and_a_private_one_does_not(network: Network, outside: tuple[str, int]) -> None:
     wait_until(lambda: goes_out(network, network.public, outside), what="the public instance goes out")
     assert not goes_out(network, network.private, outside)

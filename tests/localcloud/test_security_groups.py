@@ -89,11 +89,13 @@ def pair(cloud: Cloud, groups: Groups, launch: Callable[..., str]) -> Pair:
     return Pair(cloud, groups, launch)
 
 
+@pytest.mark.essential
 def test_nothing_comes_in_without_a_rule(pair: Pair) -> None:
     assert not pair.connects()
     assert not this_machine_reaches(pair.server_address)
 
 
+@pytest.mark.essential
 def test_rule_by_address_holds_at_once(pair: Pair, groups: Groups) -> None:
     permission = tcp(SSH, cidr=f"{pair.client_address}/32")
     groups.allow(pair.server_group, permission)
@@ -283,6 +285,7 @@ def test_rules_that_somebody_removed_come_back(pair: Pair, damage: str) -> None:
     assert_rules_hold(pair)
 
 
+@pytest.mark.essential
 def test_database_is_reached_from_its_group_only(cloud: Cloud, pair: Pair, groups: Groups) -> None:
     rds, ec2 = cloud.client("rds"), groups.ec2
     database_group, closed = groups.create(), groups.create()
@@ -306,10 +309,9 @@ def test_database_is_reached_from_its_group_only(cloud: Cloud, pair: Pair, group
         return found
 
     def interface() -> dict[str, Any]:
-        filters = [{"Name": "description", "Values": ["RDSNetworkInterface"]}]
-        interfaces = ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
-        found: dict[str, Any] = next(row for row in interfaces if row["SubnetId"] in cloud.subnet_ids[1:])
-        return found
+        filters = [{"Name": "group-id", "Values": [database_group, closed]}]
+        (found,) = ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+        return dict(found)
 
     wait_until(lambda: database()["DBInstanceStatus"] == "available", 180, what="the database is there")
     host = database()["Endpoint"]["Address"]
@@ -321,7 +323,11 @@ def test_database_is_reached_from_its_group_only(cloud: Cloud, pair: Pair, group
     wait_until(lambda: not reaches(cloud, pair.client, host, 5432), what="its new group lets nobody in")
     assert [group["GroupId"] for group in interface()["Groups"]] == [closed]
     rds.delete_db_instance(DBInstanceIdentifier="guarded", SkipFinalSnapshot=True)
-    wait_until(lambda: not rds.describe_db_instances()["DBInstances"], what="the database is gone")
+
+    def ids() -> list[str]:
+        return [row["DBInstanceIdentifier"] for row in rds.describe_db_instances()["DBInstances"]]
+
+    wait_until(lambda: "guarded" not in ids(), what="the database is gone")
     rds.delete_db_subnet_group(DBSubnetGroupName="guarded")
 
 

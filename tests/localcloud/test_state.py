@@ -37,6 +37,7 @@ def test_killed_engine_and_reboot(cloud: Cloud, other_machine_is_possible: None,
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.essential
 def test_acknowledged_change_is_never_lost(cloud: Cloud) -> None:
     """The process is killed the moment that the answer is there."""
     ssm, ec2 = cloud.client("ssm"), cloud.client("ec2")

@@ -20,14 +20,7 @@ SCENARIOS = sorted(
 
 @pytest.mark.parametrize(
     "scenario",
-    [
-        pytest.param(
-            scenario,
-            id=f"{scenario.parents[1].name}-{scenario.name}",
-            marks=() if scenario.name == "default" else pytest.mark.slow,
-        )
-        for scenario in SCENARIOS
-    ],
+    [pytest.param(scenario, id=f"{scenario.parents[1].name}-{scenario.name}") for scenario in SCENARIOS],
 )
 def test_scenario(scenario: Path, tmp_path: Path) -> None:
     programs = Path(sys.executable).parent

@@ -20,7 +20,7 @@ from bootstrap import docker_engine, run_tests
 docker_engine.ensure = lambda: lambda: open("stopped", "w").close()
 docker_engine.ensure_images_can_be_built = lambda: None
 run_tests.install_programs = lambda: None
-run_tests.steps = lambda: {steps}
+run_tests.essential = lambda: {steps}
 run_tests.SLOTS = {slots}
 run_tests.TESTS = pathlib.Path("tests").absolute()
 run_tests.COVERAGE = pathlib.Path("coverage").absolute()
@@ -39,6 +39,7 @@ def cloud():
     time.sleep(0.5)
     pathlib.Path("down").touch()
 
+@pytest.mark.essential
 def test_it(cloud):
     {body}
 """
@@ -93,7 +94,9 @@ def test_a_signal_ends_the_tests_in_good_order(tmp_path, number, send):
 
 def write_tests(directory, **bodies):
     for name, body in bodies.items():
-        (directory / f"test_{name}.py").write_text(f"import os, pathlib, time\n\ndef test_{name}():\n    {body}\n")
+        (directory / f"test_{name}.py").write_text(
+            f"import os, pathlib, time, pytest\n\n@pytest.mark.essential\ndef test_{name}():\n    {body}\n"
+        )
 
 
 def test_a_step_that_fails_is_the_last(tmp_path):
@@ -172,8 +175,15 @@ def test_no_test_chosen_fails_nothing_but_all_of_it(tmp_path):
         assert process.returncode == code
 
 
+def files(steps):
+    chosen = [word for step in steps for group in step for word in group if isinstance(word, Path)]
+    return sorted(file for path in chosen for file in ([path] if path.is_file() else path.rglob("test_*.py")))
+
+
 def test_each_file_of_tests_is_run_once():
-    words = [word for step in run_tests.steps() for group in step for word in group]
-    chosen = [word for word in words if isinstance(word, Path)]
-    files = [file for path in chosen for file in ([path] if path.is_file() else path.rglob("test_*.py"))]
-    assert sorted(files) == sorted((ROOT / "tests").rglob("test_*.py"))
+    assert files(run_tests.everything()) == sorted((ROOT / "tests").rglob("test_*.py"))
+
+
+def test_each_file_with_an_essential_test_is_run():
+    marked = {file for file in (ROOT / "tests").rglob("test_*.py") if "mark.essential" in file.read_text()}
+    assert marked - {Path(__file__)} <= set(files(run_tests.essential()))
