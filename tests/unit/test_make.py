@@ -23,7 +23,8 @@ def make(*arguments, **environment):
 
 
 def test_help_lists_every_target_with_a_sentence():
-    targets = set(re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)) - {"known-env"}
+    phony = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = set(" ".join(phony).split()) - {"known-env"}
     listed = re.findall(r"^  make (\S+) +\S", make().stdout, re.MULTILINE)
     assert set(listed) == targets
 
