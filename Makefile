@@ -101,6 +101,7 @@ management: ## Build an image with all tools inside and open a shell in it: mana
 .PHONY: tools
 tools: .collections/.installed ## Install Ansible, the collections and Terraform
 	@python -m bootstrap.terraform
+	@python -m bootstrap.provider_mirror
 
 .PHONY: docker
 docker: .venv/.installed ## Install and start a Docker engine where none answers

@@ -9,6 +9,7 @@ MEASURED = (
     if "COVERAGE_FILE" in os.environ
     else {}
 )
+_CONFIGURATION = Path(__file__).parents[1] / ".cache/terraformrc"
 # As in roles/terraform_stage, which says why.
 TERRAFORM = {
     "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
@@ -16,4 +17,5 @@ TERRAFORM = {
     "CHECKPOINT_DISABLE": "1",
     "GOGC": "off",
     "GOMEMLIMIT": "500MiB",
+    **({"TF_CLI_CONFIG_FILE": str(_CONFIGURATION)} if _CONFIGURATION.exists() else {}),
 }
