@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import http.client
 import logging
 import os
 import shutil
@@ -66,7 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def up(settings: Settings) -> None:
-    """Start the process unless it runs, and wait until it answers. Prints `started` or `already running`."""
+    """Start the process unless it runs, and wait until it answers. Prints `started` or `already running`.
+
+    CommandError when a cloud of another directory has the port.
+    """
+    refuse_anothers(settings)
     if is_ready(settings):
         print(f"already running at {settings.endpoint}")
         return
@@ -134,8 +139,10 @@ def start_process(settings: Settings) -> None:
 def down(settings: Settings) -> None:
     """Stop the process; remove its containers, networks, images, host names and state. Nothing there is no error.
 
-    CommandError, and nothing is lost, when the Docker engine that has them doesn't answer.
+    CommandError, and nothing is lost, when the Docker engine that has them doesn't answer, and when they are those of a
+    running cloud of another directory.
     """
+    refuse_anothers(settings)
     stop_process(settings)
     from localcloud.cleanup import remove_everything
     from localcloud.docker_host import DockerUnavailableError
@@ -163,6 +170,7 @@ def stop_process(settings: Settings) -> None:
 
 
 def status(settings: Settings, region: str) -> None:
+    refuse_anothers(settings)
     if not is_ready(settings):
         raise CommandError(f"nothing answers at {settings.endpoint}.\nType: python -m localcloud up")
     from localcloud.status import show
@@ -199,11 +207,29 @@ def serve(settings: Settings) -> None:
 
 
 def is_ready(settings: Settings) -> bool:
+    return home_of_running(settings) == settings.home
+
+
+def home_of_running(settings: Settings) -> Path | None:
+    """The home directory of the local cloud that answers at the port, or None where none does."""
     try:
         with urllib.request.urlopen(f"{settings.endpoint}/localcloud/ready", timeout=5) as answer:
-            return bool(answer.read() == b"ready\n")
-    except (urllib.error.URLError, OSError):
-        return False
+            ready, _, home = answer.read().decode(errors="replace").partition("\n")
+    except (urllib.error.URLError, OSError, http.client.HTTPException):
+        return None
+    return Path(home.rstrip("\n")) if ready == "ready" else None
+
+
+def refuse_anothers(settings: Settings) -> None:
+    """CommandError when the cloud at the port is one of another directory: its machines are not ours."""
+    home = home_of_running(settings)
+    if home is not None and home != settings.home:
+        raise CommandError(
+            f"at port {settings.port} runs the local cloud of {home}, and this one would be that of {settings.home}.\n"
+            f"Look: LOCALCLOUD_PORT={settings.port} LOCALCLOUD_HOME={home} python -m localcloud status\n"
+            "Type: LOCALCLOUD_PORT=4567 for one beside it (with ansible-playbook: -e localcloud_port=4567), or to end "
+            f"that one: LOCALCLOUD_PORT={settings.port} LOCALCLOUD_HOME={home} python -m localcloud down"
+        )
 
 
 def running_pid(settings: Settings) -> int | None:

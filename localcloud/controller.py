@@ -64,6 +64,14 @@ class Reconciler(Protocol):
         """Called under the API lock; must be quick and must not call Docker."""
 
 
+@dataclass(frozen=True)
+class Passes:
+    """How many passes have ended well since the start, and seconds that each of the last ones took, oldest first."""
+
+    count: int
+    seconds: list[float]
+
+
 class Controller:
     """Runs the reconcilers until it is stopped."""
 
@@ -79,11 +87,12 @@ class Controller:
         self._look = threading.Event()  # Docker's containers are not what the last look found
         self._look_again_at = 0.0
         self._seen: tuple[Mapping[str, Mapping[str, Container]], Mapping[str, str]] = ({}, {})
+        self._pass_count = 0
         self._pass_times: deque[float] = deque(maxlen=MEASURED_PASSES)  # seconds that the last passes took
 
-    def pass_times(self) -> list[float]:
-        """How long the last passes took, in seconds, oldest first."""
-        return list(self._pass_times)
+    def passes(self) -> Passes:
+        """What was done so far."""
+        return Passes(self._pass_count, list(self._pass_times))
 
     def wake(self) -> None:
         """Look again now: something changed."""
@@ -102,6 +111,7 @@ class Controller:
             try:
                 self.run_pass()
                 self._pass_times.append(time.monotonic() - begin)
+                self._pass_count += 1
             except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
                 LOGGER.error("Docker does not answer: %s", error)
                 self._after_outage = True

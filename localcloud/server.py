@@ -8,16 +8,19 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from localcloud.config import Settings
+from localcloud.controller import Passes
 from localcloud.docker_host import DockerHost
 from localcloud.machine_images import MachineImages
 
 LOGGER = logging.getLogger(__name__)
-READY_PATH = "/localcloud/ready"
-PASS_TIMES_PATH = "/localcloud/pass-times"  # JSON: seconds that each of the controller's last passes took
+READY_PATH = "/localcloud/ready"  # a line `ready` and one with the home directory: whose cloud this is
+PASSES_PATH = "/localcloud/passes"  # JSON: how many there were, and seconds that each of the last ones took
 
 StartResponse = Callable[..., Any]
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -53,7 +56,7 @@ def serve(settings: Settings) -> None:
         return create_backend_app(service)
 
     api = DomainDispatcherApplication(create_app)
-    application = _one_at_a_time(api, controller.wake, store.save, controller.pass_times)
+    application = _one_at_a_time(api, controller.wake, store.save, controller.passes, settings.home)
     server = make_server("127.0.0.1", settings.port, application, threaded=True, request_handler=MotoRequestHandler)
 
     def shut_down(_signal: int, _frame: FrameType | None) -> None:
@@ -75,7 +78,8 @@ def _one_at_a_time(
     application: Application,
     changed: Callable[[], None],
     save: Callable[[], bool],
-    pass_times: Callable[[], list[float]],
+    passes: Callable[[], Passes],
+    home: Path,
 ) -> Application:
     """moto's application behind the API lock; the controller is woken, and the state saved, after each change."""
     from localcloud.backends import API_LOCK
@@ -83,10 +87,10 @@ def _one_at_a_time(
     def handle(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("PATH_INFO") == READY_PATH:
             start_response("200 OK", [("Content-Type", "text/plain")])
-            return [b"ready\n"]
-        if environ.get("PATH_INFO") == PASS_TIMES_PATH:
+            return [f"ready\n{home}\n".encode()]
+        if environ.get("PATH_INFO") == PASSES_PATH:
             start_response("200 OK", [("Content-Type", "application/json")])
-            return [json.dumps(pass_times()).encode()]
+            return [json.dumps(asdict(passes())).encode()]
         with API_LOCK:
             body = list(application(environ, start_response))
         if environ.get("REQUEST_METHOD") != "GET":

@@ -44,8 +44,8 @@ def show(settings: Settings, region: str) -> str:
 
 
 def _pass_time(settings: Settings) -> str:
-    with urllib.request.urlopen(f"{settings.endpoint}/localcloud/pass-times", timeout=10) as answer:
-        times = json.load(answer)
+    with urllib.request.urlopen(f"{settings.endpoint}/localcloud/passes", timeout=10) as answer:
+        times = json.load(answer)["seconds"]
     if not times:
         return ""
     return f"; the controller's passes take {1000 * statistics.median(times):.0f} ms (at most {1000 * max(times):.0f})"

@@ -5,7 +5,9 @@ so themselves: one for each promise of the local cloud that the main job stands 
 """
 
 import os
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ TESTS = Path(__file__).parent
 # The user's own account and endpoint are not the tests' business: those that need some give their own.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
+LAST_LINES = 200  # of a log, beside a failure
 ORDER = ("lint", "unit", "loadtest", "localcloud", "roles", "webtier", "e2e")
 
 
@@ -44,6 +47,33 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
                 "lint failed; the rest was not run (make unit, or pytest tests/e2e, runs it alone)"
             )
     return result
+
+
+started = pytest.StashKey[str]()  # when a test began, as local clouds' logs say it
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.stash[started] = time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
+    """Put beside a failure what is needed to understand it where nobody can look any more."""
+    report: pytest.TestReport = yield
+    if report.failed and part(item) not in ("lint", "unit"):
+        report.sections.extend(evidence(getattr(item, "funcargs", {}).values(), item.stash.get(started, "")))
+    return report
+
+
+def evidence(fixtures: Iterable[object], since: str) -> Iterator[tuple[str, str]]:
+    """Titles and texts: containers, what local clouds have logged since then, the end of the last playbook's output."""
+    ps = subprocess.run(["docker", "ps", "--all"], check=False, text=True, capture_output=True)
+    yield "docker ps --all", ps.stdout + ps.stderr
+    for file in dict.fromkeys(file for fixture in fixtures for file in getattr(fixture, "logs", ())):
+        if file.exists():
+            lines = file.read_text(errors="replace").splitlines()
+            first = next((number for number, line in enumerate(lines) if line[:1] == "2" and line >= since), 0)
+            yield str(file), "\n".join(lines[max(first, len(lines) - LAST_LINES) :])
 
 
 lint_failures = pytest.StashKey[int]()

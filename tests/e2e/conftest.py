@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from project_copy import Project
@@ -29,6 +30,15 @@ def taken_down(project: Project) -> Iterator[Project]:
     finally:
         project.end_playbooks()
         project.localcloud("down")
+
+
+LIMIT = 1800  # seconds for a test: some deploy from nothing, beside others
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LIMIT))
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,11 @@ class Project:
         return cls(root, port, cidr)
 
     @property
+    def logs(self) -> list[Path]:
+        """What tests/conftest.py shows beside a failure: of playbooks that have ended, and of the local cloud."""
+        return [self.root / "runs.log", self.root / ".localcloud/log"]
+
+    @property
     def environment(self) -> dict[str, str]:
         return {
             **os.environ,

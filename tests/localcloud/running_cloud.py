@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -85,8 +87,22 @@ class Cloud:
         wait_until(lambda: not alive(pid), what="the end of the killed process")
 
     @property
+    def logs(self) -> list[Path]:
+        """What tests/conftest.py shows beside a failure."""
+        return [self.home / "log"]
+
+    @property
     def log(self) -> str:
         return (self.home / "log").read_text()
+
+    def wait_for_passes(self, count: int = 2) -> None:
+        """Return when the controller has looked at everything so many times again: what it would do, it has begun."""
+        begin = self._passes()
+        wait_until(lambda: self._passes() >= begin + count, what=f"{count} passes of the controller")
+
+    def _passes(self) -> int:
+        with urllib.request.urlopen(f"{self.endpoint}/localcloud/passes", timeout=30) as answer:
+            return int(json.load(answer)["count"])
 
     # -- what every test stands on ----------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -188,7 +187,7 @@ def test_suspended_processes_do_nothing(cloud: Cloud, group: Group) -> None:
     group.set_desired(2)
     cloud.client("ec2").stop_instances(InstanceIds=[only])
     wait_until(lambda: group.members[0]["HealthStatus"] == "Unhealthy", what="its health is seen")
-    time.sleep(2.5)  # two passes of the controller
+    cloud.wait_for_passes()
     assert group.ids == [only]
     group.api.resume_processes(AutoScalingGroupName=group.name)
     wait_until(lambda: only not in group.ids, what="it is replaced")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -171,7 +170,7 @@ def test_dynamic_parameter_holds_at_once_and_static_after_a_reboot(database: Dat
     database.set_parameter("log_min_duration_statement", "777", "immediate")
     wait_until(lambda: database.query("SHOW log_min_duration_statement") == "777ms", 15)
     database.set_parameter("max_connections", "124", "pending-reboot")
-    time.sleep(2)
+    database.cloud.wait_for_passes()
     assert database.query("SHOW max_connections") == "123"
     assert database.describe()["DBParameterGroups"][0]["ParameterApplyStatus"] == "pending-reboot"
     answer = database.rds.reboot_db_instance(DBInstanceIdentifier=database.id)
@@ -217,7 +216,7 @@ def test_killed_controller_does_not_disturb_it(database: Database) -> None:
     connection = database.connect()
     database.cloud.kill()
     database.cloud.up()
-    time.sleep(2)
+    database.cloud.wait_for_passes()
     with connection.cursor() as cursor:
         cursor.execute("SELECT answer FROM kept")
         assert cursor.fetchone() == (42,)

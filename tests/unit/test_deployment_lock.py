@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +19,7 @@ from typing import Any
 import boto3
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from waiting import wait_until
 from werkzeug.serving import make_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,14 +28,6 @@ LOCK = "deployment.lock"
 # Of no AWS account, and of nobody's files.
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
-
-
-def wait_until(look: Callable[[], Any], what: str) -> None:
-    """Return when it is so; AssertionError after much longer than that takes on a busy machine."""
-    deadline = time.monotonic() + 180
-    while not look():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 class Bucket:
@@ -185,8 +177,8 @@ def test_a_run_holds_the_lock_until_it_has_ended(bucket: Bucket, start_run: Star
     # By itself; and nobody asks for its exit status: what is left as a zombie has ended, too.
     assert first.stdin is not None
     first.stdin.close()
-    wait_until(lambda: not bucket.lock(), "the lock is still there")
-    wait_until(lambda: not keepers(answer["id"]), "the keeper is still there")
+    wait_until(lambda: not bucket.lock(), 180, what="the lock is still there")
+    wait_until(lambda: not keepers(answer["id"]), 180, what="the keeper is still there")
 
 
 def test_the_keeper_outlives_what_ends_a_session(bucket: Bucket, start_run: StartRun) -> None:
@@ -201,11 +193,11 @@ def test_the_keeper_outlives_what_ends_a_session(bucket: Bucket, start_run: Star
         ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
         return all(ignored >> (number - 1) & 1 for number in signals)
 
-    wait_until(ignores_them, "the keeper does not get ready")
+    wait_until(ignores_them, 180, what="the keeper does not get ready")
     for number in signals:
         os.kill(keeper, number)
     run.kill()
-    wait_until(lambda: not bucket.lock(), "the lock is still there")
+    wait_until(lambda: not bucket.lock(), 180, what="the lock is still there")
 
 
 @pytest.mark.parametrize(
@@ -245,7 +237,7 @@ def test_a_lock_is_broken_by_its_id(bucket: Bucket, start_run: StartRun) -> None
 
     # The keeper leaves alone what is not its run's any more.
     run.kill()
-    wait_until(lambda: not keepers(answer["id"]), "the keeper is still there")
+    wait_until(lambda: not keepers(answer["id"]), 180, what="the keeper is still there")
     assert bucket.lock()["id"] == "theirs"
 
     code, answer = bucket.break_lock(answer["id"])
@@ -270,7 +262,7 @@ def test_the_keeper_ends_without_a_bucket(bucket: Bucket, start_run: StartRun) -
     bucket.remove()
     assert keepers(answer["id"])
     run.kill()
-    wait_until(lambda: not keepers(answer["id"]), "the keeper is still there")
+    wait_until(lambda: not keepers(answer["id"]), 180, what="the keeper is still there")
 
 
 def test_the_keeper_ends_without_an_api(start_run: StartRun) -> None:
@@ -382,7 +374,7 @@ class Runs:
 def test_runs_of_ansible(bucket: Bucket, tmp_path: Path) -> None:
     runs = Runs(tmp_path, bucket)
     both = [runs.start(), runs.start()]
-    wait_until(lambda: any(run.poll() is not None for run in both), "none is refused")
+    wait_until(lambda: any(run.poll() is not None for run in both), 180, what="none is refused")
     refused, first = sorted(both, key=lambda run: run.poll() is None)
     output, _ = refused.communicate(timeout=60)
     lock = bucket.lock()
@@ -402,7 +394,7 @@ def test_runs_of_ansible(bucket: Bucket, tmp_path: Path) -> None:
     os.killpg(first.pid, signal.SIGINT)
     output, _ = first.communicate(timeout=60)
     assert f"Process {first.pid}" in output
-    wait_until(lambda: not bucket.lock(), "the lock is still there")
+    wait_until(lambda: not bucket.lock(), 180, what="the lock is still there")
 
     # The lock of a run whose machine is gone is broken, as the message said.
     bucket.client.put_object(Bucket=bucket.name, Key=LOCK, Body=json.dumps(lock | {"machine": "gone"}).encode())
@@ -411,4 +403,4 @@ def test_runs_of_ansible(bucket: Bucket, tmp_path: Path) -> None:
     output, _ = last.communicate(timeout=60)
     assert last.returncode == 0, output
     assert "changed=0" in output
-    wait_until(lambda: not bucket.lock(), "the lock is still there")
+    wait_until(lambda: not bucket.lock(), 180, what="the lock is still there")

@@ -13,6 +13,7 @@ import time
 
 import boto3
 import pytest
+from waiting import wait_until
 
 from loadtest.actions import Actions
 from loadtest.sampling import Sampler
@@ -90,13 +91,6 @@ def stack():
         yield Target(
             "local", "http://x", ("/",), {}, {}, NAME, group["TargetGroupArn"], NAME, 10, {"AWS_REGION": "us-east-1"}
         )
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_instances_cpu_and_alarms_are_sampled(stack):

@@ -1,11 +1,13 @@
 """The process of a local cloud is known by its number and its start: another one that has its number is not touched."""
 
+import http.server
 import os
 import subprocess
+import threading
 
 import pytest
 
-from localcloud.cli import CommandError, down, process_times, running_pid, stop_process
+from localcloud.cli import CommandError, down, process_times, running_pid, status, stop_process, up
 from localcloud.config import Settings
 
 
@@ -48,3 +50,34 @@ def test_down_where_nothing_ever_was_needs_no_docker(settings, monkeypatch, caps
     monkeypatch.setenv("DOCKER_HOST", f"unix://{settings.home}/no-engine")
     down(settings)
     assert capsys.readouterr().out == "nothing to remove\n"
+
+
+@pytest.fixture
+def foreign(settings, tmp_path):
+    """The local cloud of another directory runs at a port; what it was asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"ready\n/somebody/elses\n")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Settings(port=server.server_port, home=tmp_path)
+        server.shutdown()
+    assert set(asked) == {"/localcloud/ready"}
+
+
+@pytest.mark.parametrize("command", [up, down, lambda settings: status(settings, "us-east-1")])
+def test_cloud_of_another_directory_is_neither_used_nor_removed(foreign, command, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{foreign.home}/no-engine")  # that it is not asked
+    with pytest.raises(CommandError, match="runs the local cloud of /somebody/elses") as refused:
+        command(foreign)
+    assert "LOCALCLOUD_HOME=/somebody/elses python -m localcloud down" in str(refused.value)
+    assert foreign.home.exists()

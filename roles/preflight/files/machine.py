@@ -95,7 +95,7 @@ def is_local_cloud(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/localcloud/ready")
-        return connection.getresponse().read() == b"ready\n"
+        return connection.getresponse().read().startswith(b"ready\n")
     except (OSError, http.client.HTTPException):
         return False
     finally:
