@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from localcloud.config import Settings
-from localcloud.controller import Passes
 from localcloud.docker_host import DockerHost
 from localcloud.machine_images import MachineImages
+
+if TYPE_CHECKING:
+    from localcloud.controller import Passes  # at run time it would bring moto, too early: see serve
 
 LOGGER = logging.getLogger(__name__)
 READY_PATH = "/localcloud/ready"  # a line `ready` and one with the home directory: whose cloud this is
