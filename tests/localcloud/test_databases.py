@@ -95,6 +95,7 @@ class Database:
 def database(cloud: Cloud) -> Database:
     database = Database(cloud)
     database.wait_for()
+    database.query("CREATE TABLE kept AS SELECT 42 AS answer")
     return database
 
 
@@ -166,7 +167,6 @@ def test_password_is_nowhere_to_be_seen(database: Database) -> None:
 
 
 def test_dynamic_parameter_holds_at_once_and_static_after_a_reboot(database: Database) -> None:
-    database.query("CREATE TABLE kept AS SELECT 42 AS answer")
     database.set_parameter("log_min_duration_statement", "777", "immediate")
     wait_until(lambda: database.query("SHOW log_min_duration_statement") == "777ms", 15)
     database.set_parameter("max_connections", "124", "pending-reboot")
@@ -203,6 +203,10 @@ def test_dead_database_is_started_again(database: Database) -> None:
     docker("kill", database.container)
     wait_until(lambda: answers(database), 30)
     assert database.query("SELECT answer FROM kept") == 42
+
+
+def ids_of_databases(rds: Any) -> set[str]:
+    return {row["DBInstanceIdentifier"] for row in rds.describe_db_instances()["DBInstances"]}
 
 
 def answers(database: Database) -> bool:
@@ -266,13 +270,21 @@ def test_change_waits_for_the_maintenance_window_or_is_made_at_once(database: Da
 
 def test_master_password_changes(database: Database) -> None:
     changed = "second-Password_2"
-    database.rds.modify_db_instance(DBInstanceIdentifier=database.id, MasterUserPassword=changed, ApplyImmediately=True)
-    database.wait_for()
+
+    def change_to(password: str) -> None:
+        database.rds.modify_db_instance(
+            DBInstanceIdentifier=database.id, MasterUserPassword=password, ApplyImmediately=True
+        )
+        database.wait_for()
+
+    change_to(changed)
     with pytest.raises(psycopg2.OperationalError, match="authentication failed"):
         database.connect()
     assert database.query("SELECT 1", password=changed) == 1
     assert changed not in database.cloud.log
     assert changed not in container_log(database.container)
+    change_to(PASSWORD)
+    assert database.query("SELECT 1") == 1
 
 
 @pytest.mark.parametrize(
@@ -316,7 +328,7 @@ def test_deleted_database_leaves_nothing(database: Database) -> None:
         database.rds.delete_db_instance(DBInstanceIdentifier=database.id)
     answer = database.rds.delete_db_instance(DBInstanceIdentifier=database.id, SkipFinalSnapshot=True)
     assert answer["DBInstance"]["DBInstanceStatus"] == "deleting"
-    wait_until(lambda: not database.rds.describe_db_instances()["DBInstances"], 30)
+    wait_until(lambda: database.id not in ids_of_databases(database.rds), 30)
     assert container not in docker("ps", "--all", "--format", "{{.Names}}")
     database.rds.delete_db_parameter_group(DBParameterGroupName="test-db")
     database.rds.delete_db_subnet_group(DBSubnetGroupName="test-db")

@@ -162,6 +162,7 @@ def test_weights_share_out_and_group_stickiness_holds(
     names = [host_name(cloud, instance_id) for instance_id in web_servers]
     found = balancer.bodies(200, "/", port)
     assert set(found) == set(names)
+    # 180 are expected. Chance alone makes it all 200, or fewer than 131, once in a thousand million runs.
     assert 130 < found[names[0]] < 200
 
     got = balancer.get("/", port)
