@@ -123,7 +123,7 @@ def test_web2pys_source_out_of_reach(tmp_path: Path) -> None:
     project = Project.copy_to(tmp_path / "project", PORT, CIDR)
     (project.root / ".cache").unlink()
     (project.root / ".cache").mkdir()
-    error = refused(project, "-e", "web2py_repository=file:///nonexistent/web2py.git")
+    error = refused(project, "-e", "web2py_repository=file:///nonexistent/web2py.git", "-e", "web2py_stand_in=false")
     assert "file:///nonexistent/web2py.git" in error
     assert "web2py_source" in error
 

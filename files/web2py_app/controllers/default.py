@@ -34,6 +34,7 @@ def index():
         instance=socket.gethostname(),
         release=os.path.basename(os.path.realpath(request.folder)),
         web2py=request.env.web2py_version.split("-")[0],
+        stands_in="stand-in" in request.env.web2py_version,
         now=_iso(request.utcnow),
     )
 

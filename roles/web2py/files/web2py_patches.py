@@ -1,8 +1,8 @@
 """Changes to web2py and pydal at run time, each by its name (PATCHES). The handler in front of web2py applies them.
 
-Written for web2py 3.3.3 and pydal's PostgreSQL adapter. What they gain comes from one thing: a release never changes
-under a running process (a new one is another directory, and uWSGI reloads), so nothing of it must be looked up for each
-request.
+Written for web2py 3.3.3 and pydal's PostgreSQL adapter; what web2py 2.26.1, its stand-in, lacks is left out there. What
+they gain comes from one thing: a release never changes under a running process (a new one is another directory, and
+uWSGI reloads), so nothing of it must be looked up for each request.
 """
 
 import functools
@@ -97,7 +97,8 @@ def header_cache():
     from gluon.rewrite import MapUrlIn
     from gluon.storage import Storage
 
-    parse = Request.parse_content_type
+    # web2py 2.26.1 has none: it leaves the Content-Type alone.
+    parse = getattr(Request, "parse_content_type", None)
 
     @functools.lru_cache(MOST)
     def parsed(content_type):
@@ -112,7 +113,8 @@ def header_cache():
         self.request.env.update(lower_case(self.env))
 
     main.contenttype = functools.lru_cache(MOST)(main.contenttype)
-    Request.parse_content_type = parse_content_type
+    if parse:
+        Request.parse_content_type = parse_content_type
     MapUrlIn.sluggify = sluggify
 
 
