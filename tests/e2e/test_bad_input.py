@@ -118,14 +118,28 @@ def test_unknown_environment(untouched: Project, tmp_path: Path) -> None:
     assert "inventory/aws" in refused(untouched, inventory=str(inventory))
 
 
-def test_web2pys_source_out_of_reach(tmp_path: Path) -> None:
-    """Only asked for when it is not in the cache: this copy has a cache of its own."""
+@pytest.fixture
+def without_web2py(tmp_path: Path) -> Project:
+    """Web2py is only asked for when it is not in the cache: this copy has a cache of its own."""
     project = Project.copy_to(tmp_path / "project", PORT, CIDR)
     (project.root / ".cache").unlink()
     (project.root / ".cache").mkdir()
-    error = refused(project, "-e", "web2py_repository=file:///nonexistent/web2py.git", "-e", "web2py_stand_in=false")
-    assert "file:///nonexistent/web2py.git" in error
-    assert "web2py_source" in error
+    return project
+
+
+def test_web2pys_source_out_of_reach(without_web2py: Project) -> None:
+    """On AWS nothing stands in for it unless somebody says so."""
+    out_of_reach = "web2py_repository=file:///nonexistent/web2py.git"
+    error = refused(without_web2py, "-e", out_of_reach, inventory="inventory/aws")
+    for part in ("file:///nonexistent/web2py.git", "web2py_source", "web2py_stand_in=true"):
+        assert part in error
+
+
+def test_web2pys_stand_in_on_the_local_cloud(without_web2py: Project) -> None:
+    repository = "file:///nonexistent/web2py.git"
+    run = succeeded(without_web2py.playbook("playbooks/preflight.yml", web2py_repository=repository))
+    assert "2.26.1" in run.output
+    assert "for trying out only" in run.output
 
 
 def test_web2py_in_the_cache_needs_no_source(tmp_path: Path) -> None:

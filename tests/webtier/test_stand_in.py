@@ -6,13 +6,12 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
 from web_host import HOST, PROBE
 
-from benchmarks.lab import DATABASE, PASSWORD, USER, Lab, LabError
+from benchmarks.lab import PASSWORD, Lab, LabError
 
 UNREACHABLE = "https://unreachable.invalid/web2py.git"
 
