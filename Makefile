@@ -56,16 +56,16 @@ test: tools .venv/.installed-dev .venv-checkov/.installed ## Run the checks, the
 	@python -m bootstrap.run_tests $(ARGS)
 
 .PHONY: test-all
-test-all: tools .venv/.installed-dev .venv-checkov/.installed ## Run all tests: two hours
+test-all: tools .venv/.installed-dev .venv-checkov/.installed ## Run all tests: more than an hour and a half
 	@python -m bootstrap.run_tests --all $(ARGS)
 
 # What test-all is made of. PART is a directory of tests/.
 .PHONY: test-localcloud test-e2e test-webtier test-loadtest test-roles
-test-localcloud: PART := localcloud ## Test what the local cloud promises: half an hour
-test-e2e: PART := e2e ## Test deployments, also interrupted and with bad input: an hour
-test-webtier: PART := webtier ## Test one host and its database: ten minutes
-test-loadtest: PART := loadtest ## Test the load generator: two minutes
-test-roles: PART := roles ## Test each role alone, with molecule: half an hour
+test-localcloud: PART := localcloud ## Test what the local cloud promises
+test-e2e: PART := e2e ## Test deployments, also interrupted and with bad input
+test-webtier: PART := webtier ## Test one host and its database
+test-loadtest: PART := loadtest ## Test the load generator
+test-roles: PART := roles ## Test each role alone, with molecule
 test-localcloud test-e2e test-webtier test-loadtest test-roles: tools images .venv/.installed-dev
 	@python -m pytest tests/$(PART) $(ARGS)
 
