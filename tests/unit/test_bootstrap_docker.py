@@ -100,9 +100,10 @@ def test_a_failing_init_script_is_followed_by_dockerd_itself(machine):
     machine.command("service", "exit 1")
     machine.command(
         "dockerd",
-        f"""echo $$ > {machine.pid_file}
+        # The trap comes first: stopped before it is set, the program would leave its files behind.
+        f"""trap 'rm {machine.pid_file} {machine.engine}; exit' TERM
+        echo $$ > {machine.pid_file}
         touch {machine.engine}
-        trap 'rm {machine.pid_file} {machine.engine}; exit' TERM
         while :; do sleep 0.1; done""",
     )
     machine.command("kill", 'kill "$@"')
