@@ -1,0 +1,191 @@
+"""The role that runs Terraform, with real Terraform and moto's S3: what a run leaves behind that was killed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from programs import TERRAFORM
+from waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = "vpc/terraform.tfstate.tflock"
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+
+# Its plan takes as long as the file is there, and needs no provider of a registry.
+STAGE = """
+terraform {
+  backend "s3" {}
+}
+variable "name" { type = string }
+variable "region" { type = string }
+variable "tags" { type = map(string) }
+resource "terraform_data" "made" {
+  input = var.name
+  provisioner "local-exec" {
+    command = "while [ -e ${path.module}/slow ]; do sleep 0.1; done"
+  }
+}
+output "made" { value = terraform_data.made.output }
+"""
+PLAYBOOK = """
+- name: A stage
+  hosts: localhost
+  environment: "{{ aws_environment }}"
+  tasks:
+    - name: It is made or removed
+      ansible.builtin.include_role:
+        name: terraform_stage
+        tasks_from: "{{ tasks_from }}"
+"""
+
+
+class Stage:
+    """A project whose first stage makes nothing that needs a cloud, deployed by the role."""
+
+    def __init__(self, directory: Path, endpoint: str, bucket: str) -> None:
+        self.bucket = bucket
+        self.source = directory / "terraform/vpc"
+        self.source.mkdir(parents=True)
+        (self.source / "main.tf").write_text(STAGE)
+        self.slow = self.source / "slow"
+        self.data = directory / ".deploy/local/terraform/vpc"
+        self.playbook = directory / "play.yml"
+        self.playbook.write_text(PLAYBOOK)
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        self.client.create_bucket(Bucket=bucket)
+        environment = {**KEYS, **FILES, "AWS_ENDPOINT_URL": endpoint}
+        self.variables = {
+            "project_root": str(directory),
+            "deploy_directory": str(directory / ".deploy/local"),
+            "environment_name": "local",
+            "name_prefix": "made",
+            "aws_region": "us-east-1",
+            "resource_tags": {},
+            "state_bucket_name": bucket,
+            "aws_environment": environment,
+            "aws_connection": {"endpoint_url": endpoint, "access_key": "test", "secret_key": "test"},
+            "terraform_stage_name": "vpc",
+            "terraform_stage_direct": True,
+        }
+
+    def start(self, tasks_from: str, **variables: Any) -> subprocess.Popen[str]:
+        """Start a run of the role, in a session of its own."""
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", os.devnull, str(self.playbook)]
+        return subprocess.Popen(
+            [*command, "-e", json.dumps(self.variables | {"tasks_from": tasks_from} | variables)],
+            cwd=ROOT,
+            env={**os.environ, **TERRAFORM, "NO_COLOR": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, tasks_from: str, **variables: Any) -> tuple[int, str]:
+        """Exit code and output of a run of the role."""
+        process = self.start(tasks_from, **variables)
+        output, _ = process.communicate(timeout=300)
+        return process.returncode, output
+
+    def lock(self) -> dict[str, Any]:
+        """What Terraform has written in its lock; empty if nobody has it."""
+        try:
+            written: dict[str, Any] = json.loads(self.client.get_object(Bucket=self.bucket, Key=LOCK)["Body"].read())
+        except self.client.exceptions.NoSuchKey:
+            return {}
+        return written
+
+    def is_applied(self) -> bool:
+        """Whether Terraform is at work; a plan has the lock, too."""
+        return bool(self.lock().get("Operation") == "OperationTypeApply")
+
+    def kill(self) -> None:
+        """Kill all that works on the stage, at once and with no chance to tidy up."""
+        for directory in Path("/proc").glob("[0-9]*"):
+            try:
+                if f"TF_DATA_DIR={self.data}\0".encode() in (directory / "environ").read_bytes():
+                    os.kill(int(directory.name), signal.SIGKILL)
+            except (OSError, ProcessLookupError):
+                continue
+
+    def leave_lock(self) -> dict[str, Any]:
+        """Kill a Terraform in the middle of an apply; return the lock that it leaves behind."""
+        self.slow.touch()
+        run = self.start("main")
+        wait_until(lambda: self.is_applied() or run.poll() is not None, 180, what="nothing is applied")
+        assert run.poll() is None, run.communicate()[0]
+        os.killpg(run.pid, signal.SIGKILL)
+        self.kill()
+        run.communicate(timeout=60)
+        self.slow.unlink()
+        return self.lock()
+
+
+@pytest.fixture
+def stage(tmp_path: Path, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    caplog.set_level(logging.WARNING, "werkzeug")  # it says each request
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    # moto remembers what an earlier test made.
+    stage = Stage(
+        tmp_path, f"http://{host}:{port}", request.node.name.replace("_", "-").replace("[", "-").rstrip("]").lower()
+    )
+    try:
+        yield stage
+    finally:
+        stage.kill()
+        server.stop()
+
+
+RELEASED = "The lock of a Terraform that was killed on this machine is released"
+
+
+@pytest.mark.parametrize("compare", [True, False])
+def test_a_killed_terraforms_lock_is_released(stage: Stage, compare: bool) -> None:
+    assert stage.leave_lock()
+    code, output = stage.run("main", terraform_stage_compare=compare)
+    assert code == 0, output
+    assert RELEASED in output
+    assert not stage.lock()
+
+
+def test_another_machines_lock_is_left_alone(stage: Stage) -> None:
+    """Nobody knows whether its Terraform still runs."""
+    lock = {"ID": "12345678-1234-1234-1234-123456789abc", "Operation": "OperationTypeApply", "Who": "ann@elsewhere"}
+    lock |= {"Version": "1.11.0", "Created": "2026-01-01T12:00:00Z", "Info": "", "Path": ""}
+    stage.client.put_object(Bucket=stage.bucket, Key=LOCK, Body=json.dumps(lock).encode())
+    code, output = stage.run("main")
+    assert code != 0
+    assert "the state of stage vpc is locked by ann@elsewhere, since 2026-01-01 12:00:00" in output
+    assert f"force-unlock -force {lock['ID']}" in output
+    assert stage.lock() == lock
+
+
+def test_a_killed_terraforms_lock_does_not_stop_a_teardown(stage: Stage) -> None:
+    assert stage.leave_lock()
+    code, output = stage.run("destroy")
+    assert code == 0, output
+    assert RELEASED in output
+    assert not stage.lock()
+    state = json.loads(stage.client.get_object(Bucket=stage.bucket, Key="vpc/terraform.tfstate")["Body"].read())
+    assert state["resources"] == []
