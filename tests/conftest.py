@@ -5,6 +5,7 @@ so themselves: one for each promise of the local cloud that the main job stands 
 """
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
@@ -67,8 +68,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def evidence(fixtures: Iterable[object], since: str) -> Iterator[tuple[str, str]]:
     """Titles and texts: containers, what local clouds have logged since then, the end of the last playbook's output."""
-    ps = subprocess.run(["docker", "ps", "--all"], check=False, text=True, capture_output=True)
-    yield "docker ps --all", ps.stdout + ps.stderr
+    if shutil.which("docker"):
+        ps = subprocess.run(["docker", "ps", "--all"], check=False, text=True, capture_output=True)
+        yield "docker ps --all", ps.stdout + ps.stderr
     for file in dict.fromkeys(file for fixture in fixtures for file in getattr(fixture, "logs", ())):
         if file.exists():
             lines = file.read_text(errors="replace").splitlines()
