@@ -167,7 +167,9 @@ def test_busy_group_grows_while_it_is_busy_and_shrinks_when_it_is_idle(cloud: Cl
     history = cloudwatch.describe_alarm_history(AlarmName="busy", HistoryItemType="StateUpdate")["AlarmHistoryItems"]
     changes = [item["HistorySummary"] for item in history]  # newest first
     assert changes[0] == "Alarm updated from ALARM to OK"
-    assert changes[-2:] == ["Alarm updated from OK to ALARM", "Alarm updated from INSUFFICIENT_DATA to OK"]
+    assert "Alarm updated from OK to ALARM" in changes
+    # Where other work takes much CPU, the first state may be either.
+    assert changes[-1].startswith("Alarm updated from INSUFFICIENT_DATA to ")
     cloudwatch.delete_alarms(AlarmNames=["busy", "idle"])
 
 
