@@ -17,6 +17,7 @@ provider "aws" {
   region = var.region
 
   default_tags {
-    tags = var.tags
+    # What a Terraform that was killed has made and not written down is found by these.
+    tags = merge(var.tags, { Stage = "ec2" })
   }
 }

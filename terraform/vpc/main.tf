@@ -56,6 +56,10 @@ resource "aws_internet_gateway" "this" {
   vpc_id = aws_vpc.this.id
 
   tags = { Name = var.name }
+
+  timeouts {
+    delete = "10m" # something still uses it: then it is said what
+  }
 }
 
 resource "aws_subnet" "public" {
@@ -69,6 +73,10 @@ resource "aws_subnet" "public" {
   map_public_ip_on_launch = false
 
   tags = { Name = "${var.name}-public-${each.key}" }
+
+  timeouts {
+    delete = "10m" # something still uses it: then it is said what
+  }
 }
 
 resource "aws_route_table" "public" {
@@ -101,6 +109,10 @@ resource "aws_subnet" "private" {
   map_public_ip_on_launch = false
 
   tags = { Name = "${var.name}-private-${each.key}" }
+
+  timeouts {
+    delete = "10m" # something still uses it: then it is said what
+  }
 }
 
 resource "aws_route_table" "private" {
@@ -158,6 +170,10 @@ resource "aws_security_group" "app" {
   vpc_id      = aws_vpc.this.id
 
   tags = { Name = "${var.name}-app" }
+
+  timeouts {
+    delete = "10m" # something still uses it: then it is said what
+  }
 }
 
 resource "aws_vpc_security_group_egress_rule" "app" {

@@ -144,6 +144,23 @@ class Project:
                 started.press_ctrl_c()
             return started.wait()
 
+    def killed_playbook(self, name: str, text: str, delay: float, **variables: Any) -> None:
+        """Run ansible-playbook and kill everything, as a machine that loses its power does, `delay` seconds after `text`
+        is in its output. AssertionError when the run ends before."""
+        with self._running(name, variables) as started:
+            started.wait_for(text)
+            time.sleep(delay)
+            assert started.running, started.wait().output[-3000:]
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill what works for the copy: Ansible, Terraform, the lock's keeper, the local cloud, but not its machines."""
+        mark = f"LOCALCLOUD_HOME={self.root / '.localcloud'}".encode()
+        for directory in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (directory / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(directory.name), signal.SIGKILL)
+
     @contextlib.contextmanager
     def _running(self, name: str, variables: dict[str, Any]) -> Iterator[Started]:
         """A started ansible-playbook. It does not outlive the `with`."""

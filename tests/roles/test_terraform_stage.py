@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -119,13 +120,13 @@ class Stage:
         return bool(self.lock().get("Operation") == "OperationTypeApply")
 
     def kill(self) -> None:
-        """Kill all that works on the stage, at once and with no chance to tidy up."""
+        """Kill all that works on the stage, at once and with no chance to tidy up: Ansible, its workers, Terraform."""
+        marks = (f"TF_DATA_DIR={self.data}".encode(), str(self.playbook).encode())
         for directory in Path("/proc").glob("[0-9]*"):
-            try:
-                if f"TF_DATA_DIR={self.data}\0".encode() in (directory / "environ").read_bytes():
+            with contextlib.suppress(OSError):  # it has just ended
+                words = (directory / "environ").read_bytes() + (directory / "cmdline").read_bytes()
+                if not set(words.split(b"\0")).isdisjoint(marks):
                     os.kill(int(directory.name), signal.SIGKILL)
-            except (OSError, ProcessLookupError):
-                continue
 
     def leave_lock(self) -> dict[str, Any]:
         """Kill a Terraform in the middle of an apply; return the lock that it leaves behind."""
@@ -133,7 +134,6 @@ class Stage:
         run = self.start("main")
         wait_until(lambda: self.is_applied() or run.poll() is not None, 180, what="nothing is applied")
         assert run.poll() is None, run.communicate()[0]
-        os.killpg(run.pid, signal.SIGKILL)
         self.kill()
         run.communicate(timeout=60)
         self.slow.unlink()

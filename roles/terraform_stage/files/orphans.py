@@ -1,0 +1,512 @@
+"""What a stage of Terraform made and never wrote into its state, because Terraform was killed: found, and removed.
+
+    find    prints [{"stage": S, "resources": ["aws_subnet subnet-1", ...]}, ...]
+    remove  prints {"removed": ["aws_subnet subnet-1", ...], "adopt": {address: id}}
+
+Exit code 1: something could not be removed, and standard error says what and why.
+
+A resource is a stage's when it has the stage's tags, as terraform/<stage>/versions.tf gives them to everything
+(`Project`, `Environment`, `Stage`); it is an orphan when the stage's state in the bucket does not know it. With
+--adopt-database an orphaned database whose subnets' group and parameters are known is not removed but waited for, to be
+imported: on AWS it takes minutes to make one.
+
+Region, credentials and endpoint come from the environment, as for all of AWS's tools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+# Seconds that something may take to go away: a database is the slowest. Then it is said what is still there.
+PATIENCE = {"aws_db_instance": 1800}
+USUAL_PATIENCE = 600
+ADDRESS_OF_DATABASE = "aws_db_instance.this"
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A resource that no state knows: its type in Terraform, what it is called, how to remove it, if it has gone."""
+
+    type: str
+    id: str
+    remove: Callable[[], object]
+    has_gone: Callable[[], bool] = lambda: True
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"
+
+
+class State:
+    """What a stage's state knows: ids, names and ARNs by Terraform's type."""
+
+    def __init__(self, text: str | None) -> None:
+        self._known: dict[str, set[str]] = defaultdict(set)
+        self.routes: set[tuple[str, str]] = set()  # route table and destination
+        for resource in json.loads(text)["resources"] if text else []:
+            for instance in resource["instances"] if resource["mode"] == "managed" else []:
+                attributes = instance.get("attributes") or {}
+                values = (attributes.get(key) for key in ("id", "arn", "name", "identifier"))
+                self._known[resource["type"]].update(filter(None, values))
+                if resource["type"] == "aws_route":
+                    self.routes.add((attributes["route_table_id"], attributes["destination_cidr_block"]))
+
+    def knows(self, type_: str, *names: str) -> bool:
+        """Whether a resource with any of these ids, names or ARNs is in it."""
+        return not self._known[type_].isdisjoint(names)
+
+
+class Stage:
+    """What there is of one stage."""
+
+    def __init__(
+        self, session: boto3.session.Session, stage: str, name: str, tags: dict[str, str], state: State
+    ) -> None:
+        self.session = session
+        self.stage = stage
+        self.name = name
+        self.tags = tags
+        self.state = state
+
+    def client(self, service: str) -> Any:
+        """Of one of AWS's services."""
+        return self.session.client(service)  # type: ignore[call-overload]
+
+    @property
+    def tag_filters(self) -> list[dict[str, Any]]:
+        """EC2's filters for the stage's tags."""
+        return [{"Name": f"tag:{key}", "Values": [value]} for key, value in self.tags.items()]
+
+    def has_tags(self, tags: list[dict[str, str]]) -> bool:
+        """Whether these are tags of a resource of this stage."""
+        return self.tags.items() <= {tag["Key"]: tag["Value"] for tag in tags}.items()
+
+    def orphans(self) -> Iterator[Orphan]:
+        """In an order in which they can be removed."""
+        for find in FINDERS:
+            for orphan in find(self):
+                if not self.state.knows(orphan.type, orphan.id):
+                    yield orphan
+
+
+def absent(describe: Callable[[], dict[str, Any]], key: str, *codes: str) -> Callable[[], bool]:
+    """Whether an operation describes nothing: it answers without any, or with one of these errors."""
+
+    def look() -> bool:
+        try:
+            return not describe()[key]
+        except ClientError as error:
+            if error.response["Error"]["Code"] in codes:
+                return True
+            raise
+
+    return look
+
+
+# -- VPC: addresses, network -------------------------------------------------------------------------------------------
+
+
+def described(stage: Stage, operation: str, key: str) -> list[dict[str, Any]]:
+    """What an operation of EC2 describes that has the stage's tags."""
+    filters = {"Filter" if operation == "describe_nat_gateways" else "Filters": stage.tag_filters}
+    pages = stage.client("ec2").get_paginator(operation).paginate(**filters)
+    return [row for page in pages for row in page[key]]
+
+
+def instances(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+    for reservation in described(stage, "describe_instances", "Reservations"):
+        for instance in reservation["Instances"]:
+            id_ = instance["InstanceId"]
+            if instance["State"]["Name"] == "terminated":
+                continue
+            states = ["pending", "running", "shutting-down", "stopping", "stopped"]
+            alive = {"InstanceIds": [id_], "Filters": [{"Name": "instance-state-name", "Values": states}]}
+            yield Orphan(
+                "aws_instance",
+                id_,
+                partial(ec2.terminate_instances, InstanceIds=[id_]),
+                absent(partial(ec2.describe_instances, **alive), "Reservations"),
+            )
+
+
+def nat_gateways(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+    for gateway in described(stage, "describe_nat_gateways", "NatGateways"):
+        id_ = gateway["NatGatewayId"]
+        if gateway["State"] != "deleted":
+            states = ["pending", "available", "deleting", "failed"]
+            alive = {"NatGatewayIds": [id_], "Filter": [{"Name": "state", "Values": states}]}
+            yield Orphan(
+                "aws_nat_gateway",
+                id_,
+                partial(ec2.delete_nat_gateway, NatGatewayId=id_),
+                absent(partial(ec2.describe_nat_gateways, **alive), "NatGateways", "NatGatewayNotFound"),
+            )
+
+
+def addresses(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+    for address in ec2.describe_addresses(Filters=stage.tag_filters)["Addresses"]:
+        id_ = address["AllocationId"]
+        yield Orphan("aws_eip", id_, partial(ec2.release_address, AllocationId=id_))
+
+
+def routes(stage: Stage) -> Iterator[Orphan]:
+    """Of known tables; with an unknown one, its routes go."""
+    ec2 = stage.client("ec2")
+    for table in described(stage, "describe_route_tables", "RouteTables"):
+        id_ = table["RouteTableId"]
+        for route in table["Routes"] if stage.state.knows("aws_route_table", id_) else []:
+            destination = route.get("DestinationCidrBlock", "")
+            if route.get("GatewayId") != "local" and destination and (id_, destination) not in stage.state.routes:
+                request = {"RouteTableId": id_, "DestinationCidrBlock": destination}
+                yield Orphan("aws_route", f"{id_} {destination}", partial(ec2.delete_route, **request))
+
+
+def route_table_associations(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+    for table in described(stage, "describe_route_tables", "RouteTables"):
+        for association in table["Associations"]:
+            id_ = association["RouteTableAssociationId"]
+            if not association["Main"]:
+                yield Orphan(
+                    "aws_route_table_association",
+                    id_,
+                    partial(ec2.disassociate_route_table, AssociationId=id_),
+                )
+
+
+def route_tables(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+    for table in described(stage, "describe_route_tables", "RouteTables"):
+        id_ = table["RouteTableId"]
+        yield Orphan("aws_route_table", id_, partial(ec2.delete_route_table, RouteTableId=id_))
+
+
+def subnets(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+    for subnet in described(stage, "describe_subnets", "Subnets"):
+        id_ = subnet["SubnetId"]
+        yield Orphan("aws_subnet", id_, partial(ec2.delete_subnet, SubnetId=id_))
+
+
+def internet_gateways(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+    for gateway in described(stage, "describe_internet_gateways", "InternetGateways"):
+        id_ = gateway["InternetGatewayId"]
+
+        def remove(id_: str = id_, attachments: Any = gateway["Attachments"]) -> None:
+            for attachment in attachments:
+                ec2.detach_internet_gateway(InternetGatewayId=id_, VpcId=attachment["VpcId"])
+            ec2.delete_internet_gateway(InternetGatewayId=id_)
+
+        yield Orphan("aws_internet_gateway", id_, remove)
+
+
+def security_group_rules(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+    for rule in described(stage, "describe_security_group_rules", "SecurityGroupRules"):
+        revoke = ec2.revoke_security_group_egress if rule["IsEgress"] else ec2.revoke_security_group_ingress
+        request = {"GroupId": rule["GroupId"], "SecurityGroupRuleIds": [rule["SecurityGroupRuleId"]]}
+        direction = "egress" if rule["IsEgress"] else "ingress"
+        yield Orphan(
+            f"aws_vpc_security_group_{direction}_rule",
+            rule["SecurityGroupRuleId"],
+            partial(revoke, **request),
+        )
+
+
+def security_groups(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+    for group in described(stage, "describe_security_groups", "SecurityGroups"):
+        id_ = group["GroupId"]
+        if group["GroupName"] != "default":  # goes with its VPC
+            yield Orphan("aws_security_group", id_, partial(ec2.delete_security_group, GroupId=id_))
+
+
+def vpcs(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+    for vpc in described(stage, "describe_vpcs", "Vpcs"):
+        id_ = vpc["VpcId"]
+        yield Orphan("aws_vpc", id_, partial(ec2.delete_vpc, VpcId=id_))
+
+
+def key_pairs(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+    for pair in ec2.describe_key_pairs(Filters=stage.tag_filters)["KeyPairs"]:
+        name = pair["KeyName"]
+        yield Orphan("aws_key_pair", name, partial(ec2.delete_key_pair, KeyName=name))
+
+
+# -- database ----------------------------------------------------------------------------------------------------------
+
+
+def databases(stage: Stage) -> Iterator[Orphan]:
+    rds = stage.client("rds")
+    named = {"DBInstanceIdentifier": stage.name}
+
+    def remove() -> None:
+        wait_until_settled(rds, stage.name)
+        rds.delete_db_instance(**named, SkipFinalSnapshot=True, DeleteAutomatedBackups=True)
+
+    for row in found_by_name(rds.describe_db_instances, "DBInstances", "DBInstanceNotFound", **named):
+        if stage.has_tags(row["TagList"]) and not stage.state.knows("aws_db_instance", row["DbiResourceId"]):
+            has_gone = absent(partial(rds.describe_db_instances, **named), "DBInstances", "DBInstanceNotFound")
+            yield Orphan("aws_db_instance", stage.name, remove, has_gone)
+
+
+def wait_until_settled(rds: Any, name: str) -> str:
+    """The database's status, when it is none of those that pass: while it is made, it can't be removed."""
+    deadline = time.monotonic() + PATIENCE["aws_db_instance"]
+    while True:
+        status: str = rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]["DBInstanceStatus"]
+        if not status.endswith("ing") and status != "configuring-enhanced-monitoring":
+            return status
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"database {name} is still {status} after {PATIENCE['aws_db_instance']} s")
+        time.sleep(2)
+
+
+def database_groups(stage: Stage) -> Iterator[Orphan]:
+    rds = stage.client("rds")
+    named = {"DBSubnetGroupName": stage.name}
+    for group in found_by_name(rds.describe_db_subnet_groups, "DBSubnetGroups", "DBSubnetGroupNotFoundFault", **named):
+        if stage.has_tags(rds.list_tags_for_resource(ResourceName=group["DBSubnetGroupArn"])["TagList"]):
+            yield Orphan("aws_db_subnet_group", stage.name, partial(rds.delete_db_subnet_group, **named))
+    for page in rds.get_paginator("describe_db_parameter_groups").paginate():
+        for group in page["DBParameterGroups"]:
+            name = group["DBParameterGroupName"]
+            if name.startswith(f"{stage.name}-") and stage.has_tags(
+                rds.list_tags_for_resource(ResourceName=group["DBParameterGroupArn"])["TagList"]
+            ):
+                request = {"DBParameterGroupName": name}
+                yield Orphan(
+                    "aws_db_parameter_group",
+                    name,
+                    partial(rds.delete_db_parameter_group, **request),
+                )
+
+
+def parameters(stage: Stage) -> Iterator[Orphan]:
+    ssm = stage.client("ssm")
+    below = [{"Key": "Path", "Option": "Recursive", "Values": [f"/{stage.name}"]}]
+    for page in ssm.get_paginator("describe_parameters").paginate(ParameterFilters=below):
+        for parameter in page["Parameters"]:
+            name = parameter["Name"]
+            tags = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=name)["TagList"]
+            if stage.has_tags(tags):
+                yield Orphan("aws_ssm_parameter", name, partial(ssm.delete_parameter, Name=name))
+
+
+# -- load balancer and fleet -------------------------------------------------------------------------------------------
+
+
+def autoscaling_groups(stage: Stage) -> Iterator[Orphan]:
+    autoscaling = stage.client("autoscaling")
+    named = {"AutoScalingGroupNames": [stage.name]}
+    for group in autoscaling.describe_auto_scaling_groups(**named)["AutoScalingGroups"]:
+        # What Terraform gives a group are the tags of its instances.
+        if stage.has_tags([*group["Tags"], {"Key": "Stage", "Value": stage.stage}]):
+            yield Orphan(
+                "aws_autoscaling_group",
+                stage.name,
+                lambda: autoscaling.delete_auto_scaling_group(AutoScalingGroupName=stage.name, ForceDelete=True),
+                absent(partial(autoscaling.describe_auto_scaling_groups, **named), "AutoScalingGroups"),
+            )
+
+
+def launch_templates(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+    for template in described(stage, "describe_launch_templates", "LaunchTemplates"):
+        id_ = template["LaunchTemplateId"]
+        yield Orphan("aws_launch_template", id_, partial(ec2.delete_launch_template, LaunchTemplateId=id_))
+
+
+def load_balancers(stage: Stage) -> Iterator[Orphan]:
+    elbv2 = stage.client("elbv2")
+
+    def is_ours(arn: str) -> bool:
+        return stage.has_tags(elbv2.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"])
+
+    missing = "LoadBalancerNotFound"
+    for balancer in found_by_name(elbv2.describe_load_balancers, "LoadBalancers", missing, Names=[stage.name]):
+        arn = balancer["LoadBalancerArn"]
+        if not is_ours(arn):
+            continue
+        for listener in elbv2.describe_listeners(LoadBalancerArn=arn)["Listeners"]:
+            request = {"ListenerArn": listener["ListenerArn"]}
+            yield Orphan(
+                "aws_lb_listener",
+                listener["ListenerArn"],
+                partial(elbv2.delete_listener, **request),
+            )
+        yield Orphan(
+            "aws_lb",
+            arn,
+            partial(elbv2.delete_load_balancer, LoadBalancerArn=arn),
+            # Its interfaces, which hold the subnets, go some time after it.
+            lambda: not balancer_interfaces(stage),
+        )
+    missing = "TargetGroupNotFound"
+    for group in found_by_name(elbv2.describe_target_groups, "TargetGroups", missing, Names=[stage.name]):
+        arn = group["TargetGroupArn"]
+        if is_ours(arn):
+            yield Orphan("aws_lb_target_group", arn, partial(elbv2.delete_target_group, TargetGroupArn=arn))
+
+
+def balancer_interfaces(stage: Stage) -> list[Any]:
+    """Network interfaces of the load balancer."""
+    description = [{"Name": "description", "Values": [f"ELB app/{stage.name}/*"]}]
+    found: list[Any] = stage.client("ec2").describe_network_interfaces(Filters=description)["NetworkInterfaces"]
+    return found
+
+
+def alarms(stage: Stage) -> Iterator[Orphan]:
+    cloudwatch = stage.client("cloudwatch")
+    for page in cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{stage.name}-"):
+        for alarm in page["MetricAlarms"]:
+            name = alarm["AlarmName"]
+            if stage.has_tags(cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]):
+                yield Orphan("aws_cloudwatch_metric_alarm", name, partial(cloudwatch.delete_alarms, AlarmNames=[name]))
+
+
+def found_by_name(describe: Any, key: str, missing: str, **named: Any) -> list[dict[str, Any]]:
+    """What an operation describes that fails with `missing` where there is none of that name."""
+    try:
+        found: list[dict[str, Any]] = describe(**named)[key]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == missing:
+            return []
+        raise
+    return found
+
+
+# In the order in which they can be removed: what is used by others after these. A stage has some of them only.
+FINDERS: tuple[Callable[[Stage], Iterator[Orphan]], ...] = (
+    autoscaling_groups,
+    alarms,
+    launch_templates,
+    load_balancers,
+    instances,
+    key_pairs,
+    databases,
+    database_groups,
+    parameters,
+    nat_gateways,
+    addresses,
+    routes,
+    route_table_associations,
+    route_tables,
+    security_group_rules,
+    security_groups,
+    subnets,
+    internet_gateways,
+    vpcs,
+)
+
+
+# -- the command line --------------------------------------------------------------------------------------------------
+
+
+def adoptable(orphans: list[Orphan]) -> Orphan | None:
+    """The orphaned database, if nothing that it uses is an orphan, too."""
+    if any(
+        orphan.type.startswith(("aws_db_subnet", "aws_db_parameter", "aws_security", "aws_ssm")) for orphan in orphans
+    ):
+        return None
+    return next((orphan for orphan in orphans if orphan.type == "aws_db_instance"), None)
+
+
+def removed(orphan: Orphan) -> None:
+    """Remove it and wait until it has gone. What has gone meanwhile is no error."""
+    try:
+        orphan.remove()
+    except ClientError as error:
+        if "NotFound" not in error.response["Error"]["Code"]:
+            raise
+    limit = PATIENCE.get(orphan.type, USUAL_PATIENCE)
+    deadline = time.monotonic() + limit
+    while not orphan.has_gone():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it is still there after {limit} s")
+        time.sleep(1)
+
+
+def stages(arguments: argparse.Namespace) -> Iterator[Stage]:
+    """The stages that are asked for, with what their states know."""
+    session = boto3.session.Session()
+    s3 = session.client("s3")
+    for stage in arguments.stages.split(","):
+        tags = {**json.loads(arguments.tags), "Stage": stage}
+        try:
+            text = s3.get_object(Bucket=arguments.bucket, Key=f"{stage}/terraform.tfstate")["Body"].read().decode()
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("NoSuchKey", "NoSuchBucket"):
+                raise
+            text = None
+        yield Stage(session, stage, arguments.name, tags, State(text))
+
+
+def find(arguments: argparse.Namespace) -> int:
+    """Print what there is, stage by stage."""
+    found = [{"stage": stage.stage, "resources": list(map(str, stage.orphans()))} for stage in stages(arguments)]
+    print(json.dumps([row for row in found if row["resources"]]))
+    return 0
+
+
+def remove(arguments: argparse.Namespace) -> int:
+    """Remove what there is, and print it."""
+    done: list[str] = []
+    adopt: dict[str, str] = {}
+    failed = 0
+    for stage in stages(arguments):
+        orphans = list(stage.orphans())
+        database = adoptable(orphans) if arguments.adopt_database else None
+        for orphan in orphans:
+            try:
+                if orphan is database and wait_until_settled(stage.client("rds"), stage.name) == "available":
+                    adopt[ADDRESS_OF_DATABASE] = orphan.id
+                    continue
+                removed(orphan)
+                done.append(str(orphan))
+            except (BotoCoreError, ClientError, TimeoutError) as error:
+                print(f"{orphan}: {error}", file=sys.stderr)
+                failed = 1
+    print(json.dumps({"removed": done, "adopt": adopt}))
+    return failed
+
+
+def main() -> int:
+    """Say on standard error what went wrong."""
+    parser = argparse.ArgumentParser(description="What Terraform made and its state does not know.")
+    commands = parser.add_subparsers(required=True)
+    for name, action in (("find", find), ("remove", remove)):
+        command = commands.add_parser(name)
+        command.set_defaults(action=action)
+        command.add_argument("--stages", required=True, help="names of stages, with commas between, the newest first")
+        command.add_argument("--name", required=True, help="what the resources are called: the stages' variable name")
+        command.add_argument("--tags", required=True, help="the stages' variable tags, as JSON")
+        command.add_argument("--bucket", required=True, help="where the states are")
+        if name == "remove":
+            command.add_argument("--adopt-database", action="store_true", help="leave a database to be imported")
+    arguments = parser.parse_args()
+    try:
+        return int(arguments.action(arguments))
+    except (BotoCoreError, ClientError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
