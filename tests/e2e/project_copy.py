@@ -145,8 +145,10 @@ class Project:
             return started.wait()
 
     def killed_playbook(self, name: str, text: str, delay: float, **variables: Any) -> None:
-        """Run ansible-playbook and kill everything, as a machine that loses its power does, `delay` seconds after `text`
-        is in its output. AssertionError when the run ends before."""
+        """Run ansible-playbook and kill everything, as when the power goes, `delay` seconds after `text` is in its output.
+
+        AssertionError when the run ends before.
+        """
         with self._running(name, variables) as started:
             started.wait_for(text)
             time.sleep(delay)
@@ -154,7 +156,7 @@ class Project:
             self.kill()
 
     def kill(self) -> None:
-        """Kill what works for the copy: Ansible, Terraform, the lock's keeper, the local cloud, but not its machines."""
+        """Kill what works for the copy (Ansible, Terraform, the lock's keeper, the local cloud), but not its machines."""
         mark = f"LOCALCLOUD_HOME={self.root / '.localcloud'}".encode()
         for directory in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):

@@ -13,12 +13,12 @@ from stack import PATHS, add_column, assert_nothing_is_left, succeeded
 
 pytestmark = pytest.mark.story("killed")
 
-# Where a run is killed: a text that is in a line of its output then, and seconds after that line. Each goes on from the one before.
+# Where a run is killed: a text that is in a line of its output then, and seconds after it. Each goes on from there.
 POINTS = {
     "network, while it is made": ("Plan: 20 to add", 2),
     "database, while it is made": ("Making stage ec2 usually takes", 1),
     "hosts, while they are configured": ("The framework's directory exists", 1),
-    "migrate, after the schema was made": ("ALTER TABLE", 0),
+    "migrate, while the schema is made": ("CREATE TABLE", 1),
     "bake, while the image is made": ("Image is available", 0.5),
     "fleet, while it is made": ("PLAY [Fleet]", 8),
 }
