@@ -202,6 +202,13 @@ resource "aws_autoscaling_group" "fleet" {
     }
   }
 
+  # As on everything else of this stage (versions.tf); not on its instances, which no state knows.
+  tag {
+    key                 = "Stage"
+    value               = "elb"
+    propagate_at_launch = false
+  }
+
   lifecycle {
     ignore_changes = [desired_capacity, launch_template]
   }

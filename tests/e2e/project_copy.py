@@ -145,7 +145,7 @@ class Project:
             return started.wait()
 
     def killed_playbook(self, name: str, text: str, delay: float, **variables: Any) -> None:
-        """Run ansible-playbook and kill everything, as when the power goes, `delay` seconds after `text` is in its output.
+        """Run ansible-playbook and kill everything, `delay` seconds after `text` is in its output.
 
         AssertionError when the run ends before.
         """
@@ -156,7 +156,7 @@ class Project:
             self.kill()
 
     def kill(self) -> None:
-        """Kill what works for the copy (Ansible, Terraform, the lock's keeper, the local cloud), but not its machines."""
+        """Kill Ansible, Terraform, the lock's keeper and the local cloud, but not its machines."""
         mark = f"LOCALCLOUD_HOME={self.root / '.localcloud'}".encode()
         for directory in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.story("killed")
 
 # Where a run is killed: a text that is in a line of its output then, and seconds after it. Each goes on from there.
 POINTS = {
-    "network, while it is made": ("Plan: 20 to add", 2),
+    "network, while it is made": ("Plan: 20 to add", 6),
     "database, while it is made": ("Making stage ec2 usually takes", 1),
     "hosts, while they are configured": ("The framework's directory exists", 1),
     "migrate, while the schema is made": ("CREATE TABLE", 1),

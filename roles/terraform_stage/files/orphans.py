@@ -16,13 +16,13 @@ Region, credentials and endpoint come from the environment, as for all of AWS's 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import boto3
@@ -69,18 +69,12 @@ class State:
 class Stage:
     """What there is of one stage."""
 
-    def __init__(
-        self, session: boto3.session.Session, stage: str, name: str, tags: dict[str, str], state: State
-    ) -> None:
-        self.session = session
+    def __init__(self, client: Callable[[str], Any], stage: str, name: str, tags: dict[str, str], state: State) -> None:
+        self.client = client  # of one of AWS's services
         self.stage = stage
         self.name = name
         self.tags = tags
         self.state = state
-
-    def client(self, service: str) -> Any:
-        """Of one of AWS's services."""
-        return self.session.client(service)  # type: ignore[call-overload]
 
     @property
     def tag_filters(self) -> list[dict[str, Any]]:
@@ -135,8 +129,8 @@ def instances(stage: Stage) -> Iterator[Orphan]:
             yield Orphan(
                 "aws_instance",
                 id_,
-                partial(ec2.terminate_instances, InstanceIds=[id_]),
-                absent(partial(ec2.describe_instances, **alive), "Reservations"),
+                functools.partial(ec2.terminate_instances, InstanceIds=[id_]),
+                absent(functools.partial(ec2.describe_instances, **alive), "Reservations"),
             )
 
 
@@ -144,14 +138,15 @@ def nat_gateways(stage: Stage) -> Iterator[Orphan]:
     ec2 = stage.client("ec2")
     for gateway in described(stage, "describe_nat_gateways", "NatGateways"):
         id_ = gateway["NatGatewayId"]
-        if gateway["State"] != "deleted":
+        # moto doesn't know this filter.
+        if gateway["State"] != "deleted" and stage.has_tags(gateway["Tags"]):
             states = ["pending", "available", "deleting", "failed"]
             alive = {"NatGatewayIds": [id_], "Filter": [{"Name": "state", "Values": states}]}
             yield Orphan(
                 "aws_nat_gateway",
                 id_,
-                partial(ec2.delete_nat_gateway, NatGatewayId=id_),
-                absent(partial(ec2.describe_nat_gateways, **alive), "NatGateways", "NatGatewayNotFound"),
+                functools.partial(ec2.delete_nat_gateway, NatGatewayId=id_),
+                absent(functools.partial(ec2.describe_nat_gateways, **alive), "NatGateways", "NatGatewayNotFound"),
             )
 
 
@@ -159,7 +154,7 @@ def addresses(stage: Stage) -> Iterator[Orphan]:
     ec2 = stage.client("ec2")
     for address in ec2.describe_addresses(Filters=stage.tag_filters)["Addresses"]:
         id_ = address["AllocationId"]
-        yield Orphan("aws_eip", id_, partial(ec2.release_address, AllocationId=id_))
+        yield Orphan("aws_eip", id_, functools.partial(ec2.release_address, AllocationId=id_))
 
 
 def routes(stage: Stage) -> Iterator[Orphan]:
@@ -171,7 +166,7 @@ def routes(stage: Stage) -> Iterator[Orphan]:
             destination = route.get("DestinationCidrBlock", "")
             if route.get("GatewayId") != "local" and destination and (id_, destination) not in stage.state.routes:
                 request = {"RouteTableId": id_, "DestinationCidrBlock": destination}
-                yield Orphan("aws_route", f"{id_} {destination}", partial(ec2.delete_route, **request))
+                yield Orphan("aws_route", f"{id_} {destination}", functools.partial(ec2.delete_route, **request))
 
 
 def route_table_associations(stage: Stage) -> Iterator[Orphan]:
@@ -183,7 +178,7 @@ def route_table_associations(stage: Stage) -> Iterator[Orphan]:
                 yield Orphan(
                     "aws_route_table_association",
                     id_,
-                    partial(ec2.disassociate_route_table, AssociationId=id_),
+                    functools.partial(ec2.disassociate_route_table, AssociationId=id_),
                 )
 
 
@@ -191,14 +186,14 @@ def route_tables(stage: Stage) -> Iterator[Orphan]:
     ec2 = stage.client("ec2")
     for table in described(stage, "describe_route_tables", "RouteTables"):
         id_ = table["RouteTableId"]
-        yield Orphan("aws_route_table", id_, partial(ec2.delete_route_table, RouteTableId=id_))
+        yield Orphan("aws_route_table", id_, functools.partial(ec2.delete_route_table, RouteTableId=id_))
 
 
 def subnets(stage: Stage) -> Iterator[Orphan]:
     ec2 = stage.client("ec2")
     for subnet in described(stage, "describe_subnets", "Subnets"):
         id_ = subnet["SubnetId"]
-        yield Orphan("aws_subnet", id_, partial(ec2.delete_subnet, SubnetId=id_))
+        yield Orphan("aws_subnet", id_, functools.partial(ec2.delete_subnet, SubnetId=id_))
 
 
 def internet_gateways(stage: Stage) -> Iterator[Orphan]:
@@ -223,7 +218,7 @@ def security_group_rules(stage: Stage) -> Iterator[Orphan]:
         yield Orphan(
             f"aws_vpc_security_group_{direction}_rule",
             rule["SecurityGroupRuleId"],
-            partial(revoke, **request),
+            functools.partial(revoke, **request),
         )
 
 
@@ -232,21 +227,21 @@ def security_groups(stage: Stage) -> Iterator[Orphan]:
     for group in described(stage, "describe_security_groups", "SecurityGroups"):
         id_ = group["GroupId"]
         if group["GroupName"] != "default":  # goes with its VPC
-            yield Orphan("aws_security_group", id_, partial(ec2.delete_security_group, GroupId=id_))
+            yield Orphan("aws_security_group", id_, functools.partial(ec2.delete_security_group, GroupId=id_))
 
 
 def vpcs(stage: Stage) -> Iterator[Orphan]:
     ec2 = stage.client("ec2")
     for vpc in described(stage, "describe_vpcs", "Vpcs"):
         id_ = vpc["VpcId"]
-        yield Orphan("aws_vpc", id_, partial(ec2.delete_vpc, VpcId=id_))
+        yield Orphan("aws_vpc", id_, functools.partial(ec2.delete_vpc, VpcId=id_))
 
 
 def key_pairs(stage: Stage) -> Iterator[Orphan]:
     ec2 = stage.client("ec2")
     for pair in ec2.describe_key_pairs(Filters=stage.tag_filters)["KeyPairs"]:
         name = pair["KeyName"]
-        yield Orphan("aws_key_pair", name, partial(ec2.delete_key_pair, KeyName=name))
+        yield Orphan("aws_key_pair", name, functools.partial(ec2.delete_key_pair, KeyName=name))
 
 
 # -- database ----------------------------------------------------------------------------------------------------------
@@ -262,7 +257,9 @@ def databases(stage: Stage) -> Iterator[Orphan]:
 
     for row in found_by_name(rds.describe_db_instances, "DBInstances", "DBInstanceNotFound", **named):
         if stage.has_tags(row["TagList"]) and not stage.state.knows("aws_db_instance", row["DbiResourceId"]):
-            has_gone = absent(partial(rds.describe_db_instances, **named), "DBInstances", "DBInstanceNotFound")
+            has_gone = absent(
+                functools.partial(rds.describe_db_instances, **named), "DBInstances", "DBInstanceNotFound"
+            )
             yield Orphan("aws_db_instance", stage.name, remove, has_gone)
 
 
@@ -283,7 +280,7 @@ def database_groups(stage: Stage) -> Iterator[Orphan]:
     named = {"DBSubnetGroupName": stage.name}
     for group in found_by_name(rds.describe_db_subnet_groups, "DBSubnetGroups", "DBSubnetGroupNotFoundFault", **named):
         if stage.has_tags(rds.list_tags_for_resource(ResourceName=group["DBSubnetGroupArn"])["TagList"]):
-            yield Orphan("aws_db_subnet_group", stage.name, partial(rds.delete_db_subnet_group, **named))
+            yield Orphan("aws_db_subnet_group", stage.name, functools.partial(rds.delete_db_subnet_group, **named))
     for page in rds.get_paginator("describe_db_parameter_groups").paginate():
         for group in page["DBParameterGroups"]:
             name = group["DBParameterGroupName"]
@@ -294,7 +291,7 @@ def database_groups(stage: Stage) -> Iterator[Orphan]:
                 yield Orphan(
                     "aws_db_parameter_group",
                     name,
-                    partial(rds.delete_db_parameter_group, **request),
+                    functools.partial(rds.delete_db_parameter_group, **request),
                 )
 
 
@@ -306,7 +303,7 @@ def parameters(stage: Stage) -> Iterator[Orphan]:
             name = parameter["Name"]
             tags = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=name)["TagList"]
             if stage.has_tags(tags):
-                yield Orphan("aws_ssm_parameter", name, partial(ssm.delete_parameter, Name=name))
+                yield Orphan("aws_ssm_parameter", name, functools.partial(ssm.delete_parameter, Name=name))
 
 
 # -- load balancer and fleet -------------------------------------------------------------------------------------------
@@ -316,13 +313,12 @@ def autoscaling_groups(stage: Stage) -> Iterator[Orphan]:
     autoscaling = stage.client("autoscaling")
     named = {"AutoScalingGroupNames": [stage.name]}
     for group in autoscaling.describe_auto_scaling_groups(**named)["AutoScalingGroups"]:
-        # What Terraform gives a group are the tags of its instances.
-        if stage.has_tags([*group["Tags"], {"Key": "Stage", "Value": stage.stage}]):
+        if stage.has_tags(group["Tags"]):
             yield Orphan(
                 "aws_autoscaling_group",
                 stage.name,
                 lambda: autoscaling.delete_auto_scaling_group(AutoScalingGroupName=stage.name, ForceDelete=True),
-                absent(partial(autoscaling.describe_auto_scaling_groups, **named), "AutoScalingGroups"),
+                absent(functools.partial(autoscaling.describe_auto_scaling_groups, **named), "AutoScalingGroups"),
             )
 
 
@@ -330,7 +326,7 @@ def launch_templates(stage: Stage) -> Iterator[Orphan]:
     ec2 = stage.client("ec2")
     for template in described(stage, "describe_launch_templates", "LaunchTemplates"):
         id_ = template["LaunchTemplateId"]
-        yield Orphan("aws_launch_template", id_, partial(ec2.delete_launch_template, LaunchTemplateId=id_))
+        yield Orphan("aws_launch_template", id_, functools.partial(ec2.delete_launch_template, LaunchTemplateId=id_))
 
 
 def load_balancers(stage: Stage) -> Iterator[Orphan]:
@@ -349,12 +345,12 @@ def load_balancers(stage: Stage) -> Iterator[Orphan]:
             yield Orphan(
                 "aws_lb_listener",
                 listener["ListenerArn"],
-                partial(elbv2.delete_listener, **request),
+                functools.partial(elbv2.delete_listener, **request),
             )
         yield Orphan(
             "aws_lb",
             arn,
-            partial(elbv2.delete_load_balancer, LoadBalancerArn=arn),
+            functools.partial(elbv2.delete_load_balancer, LoadBalancerArn=arn),
             # Its interfaces, which hold the subnets, go some time after it.
             lambda: not balancer_interfaces(stage),
         )
@@ -362,7 +358,7 @@ def load_balancers(stage: Stage) -> Iterator[Orphan]:
     for group in found_by_name(elbv2.describe_target_groups, "TargetGroups", missing, Names=[stage.name]):
         arn = group["TargetGroupArn"]
         if is_ours(arn):
-            yield Orphan("aws_lb_target_group", arn, partial(elbv2.delete_target_group, TargetGroupArn=arn))
+            yield Orphan("aws_lb_target_group", arn, functools.partial(elbv2.delete_target_group, TargetGroupArn=arn))
 
 
 def balancer_interfaces(stage: Stage) -> list[Any]:
@@ -378,7 +374,9 @@ def alarms(stage: Stage) -> Iterator[Orphan]:
         for alarm in page["MetricAlarms"]:
             name = alarm["AlarmName"]
             if stage.has_tags(cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]):
-                yield Orphan("aws_cloudwatch_metric_alarm", name, partial(cloudwatch.delete_alarms, AlarmNames=[name]))
+                yield Orphan(
+                    "aws_cloudwatch_metric_alarm", name, functools.partial(cloudwatch.delete_alarms, AlarmNames=[name])
+                )
 
 
 def found_by_name(describe: Any, key: str, missing: str, **named: Any) -> list[dict[str, Any]]:
@@ -445,8 +443,8 @@ def removed(orphan: Orphan) -> None:
 
 def stages(arguments: argparse.Namespace) -> Iterator[Stage]:
     """The stages that are asked for, with what their states know."""
-    session = boto3.session.Session()
-    s3 = session.client("s3")
+    client = functools.cache(boto3.session.Session().client)  # to make one takes a while
+    s3 = client("s3")
     for stage in arguments.stages.split(","):
         tags = {**json.loads(arguments.tags), "Stage": stage}
         try:
@@ -455,7 +453,7 @@ def stages(arguments: argparse.Namespace) -> Iterator[Stage]:
             if error.response["Error"]["Code"] not in ("NoSuchKey", "NoSuchBucket"):
                 raise
             text = None
-        yield Stage(session, stage, arguments.name, tags, State(text))
+        yield Stage(client, stage, arguments.name, tags, State(text))
 
 
 def find(arguments: argparse.Namespace) -> int:

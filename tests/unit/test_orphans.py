@@ -1,0 +1,294 @@
+"""What a killed Terraform made and did not write down, against moto: all of it is removed, and nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+PROGRAM = Path(__file__).resolve().parents[2] / "roles/terraform_stage/files/orphans.py"
+NAME = "web2py-local"
+BUCKET = "states"
+TAGS = {"Project": "web2py", "Environment": "local", "ManagedBy": "ansible"}
+
+
+@pytest.fixture
+def orphans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The program as a module, with an empty account."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    spec = importlib.util.spec_from_file_location("orphans", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "orphans", module)
+    spec.loader.exec_module(module)
+    with mock_aws():
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield module
+
+
+@pytest.fixture
+def run(orphans: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run the program; its answer."""
+
+    def answer(command: str, stages: str, *arguments: str) -> Any:
+        options = [f"--stages={stages}", f"--name={NAME}", f"--tags={json.dumps(TAGS)}", f"--bucket={BUCKET}"]
+        monkeypatch.setattr(sys, "argv", ["orphans.py", command, *options, *arguments])
+        code = orphans.main()
+        printed = capsys.readouterr()
+        assert code == 0, printed.err
+        return json.loads(printed.out)
+
+    return answer
+
+
+def tags(stage: str, environment: str = "local") -> list[dict[str, str]]:
+    mine = {**TAGS, "Environment": environment, "Stage": stage, "Name": NAME}
+    return [{"Key": key, "Value": value} for key, value in mine.items()]
+
+
+def tagged(type_: str, stage: str, environment: str = "local") -> dict[str, Any]:
+    return {"TagSpecifications": [{"ResourceType": type_, "Tags": tags(stage, environment)}]}
+
+
+def make_network(environment: str = "local") -> dict[str, str]:
+    """As terraform/vpc does; ids by Terraform's type."""
+    ec2 = boto3.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16", **tagged("vpc", "vpc", environment))["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24", **tagged("subnet", "vpc", environment))
+    subnet_id = subnet["Subnet"]["SubnetId"]
+    gateway = ec2.create_internet_gateway(**tagged("internet-gateway", "vpc", environment))
+    gateway_id = gateway["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway_id, VpcId=vpc)
+    table = ec2.create_route_table(VpcId=vpc, **tagged("route-table", "vpc", environment))
+    table_id = table["RouteTable"]["RouteTableId"]
+    ec2.create_route(RouteTableId=table_id, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway_id)
+    association = ec2.associate_route_table(RouteTableId=table_id, SubnetId=subnet_id)["AssociationId"]
+    address = ec2.allocate_address(Domain="vpc", **tagged("elastic-ip", "vpc", environment))["AllocationId"]
+    nat = ec2.create_nat_gateway(SubnetId=subnet_id, AllocationId=address, **tagged("natgateway", "vpc", environment))
+    group = make_group(vpc, "vpc", environment)
+    return {
+        "aws_vpc": vpc,
+        "aws_subnet": subnet_id,
+        "aws_internet_gateway": gateway_id,
+        "aws_route_table": table_id,
+        "aws_route_table_association": association,
+        "aws_eip": address,
+        "aws_nat_gateway": nat["NatGateway"]["NatGatewayId"],
+        "aws_security_group": group,
+    }
+
+
+def make_group(vpc: str, stage: str, environment: str = "local") -> str:
+    """A security group with a rule."""
+    ec2 = boto3.client("ec2")
+    name = f"{NAME}-{stage}-{environment}"
+    options = tagged("security-group", stage, environment)
+    group = ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc, **options)["GroupId"]
+    ec2.authorize_security_group_ingress(
+        GroupId=group,
+        IpPermissions=[{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}],
+        **tagged("security-group-rule", stage, environment),
+    )
+    return group
+
+
+def make_database(subnets: list[str], group: str) -> None:
+    """As terraform/db does."""
+    rds, ssm = boto3.client("rds"), boto3.client("ssm")
+    named = {"DBSubnetGroupName": NAME, "DBSubnetGroupDescription": NAME}
+    rds.create_db_subnet_group(**named, SubnetIds=subnets, Tags=tags("db"))
+    parameters = {"DBParameterGroupName": f"{NAME}-1", "DBParameterGroupFamily": "postgres17", "Description": NAME}
+    rds.create_db_parameter_group(**parameters, Tags=tags("db"))
+    rds.create_db_instance(
+        DBInstanceIdentifier=NAME,
+        DBInstanceClass="db.t4g.micro",
+        Engine="postgres",
+        AllocatedStorage=20,
+        MasterUsername="dbadmin",
+        MasterUserPassword="a-password-1",
+        DBSubnetGroupName=NAME,
+        VpcSecurityGroupIds=[group],
+        Tags=tags("db"),
+    )
+    ssm.put_parameter(Name=f"/{NAME}/database/app_password", Value="x", Type="SecureString", Tags=tags("db"))
+
+
+def make_fleet(vpc: str, subnets: list[str], group: str) -> None:
+    """As terraform/elb does."""
+    ec2, elbv2, autoscaling = boto3.client("ec2"), boto3.client("elbv2"), boto3.client("autoscaling")
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    data = {"ImageId": image, "InstanceType": "t3.micro"}
+    options = tagged("launch-template", "elb")
+    template = ec2.create_launch_template(LaunchTemplateName=NAME, LaunchTemplateData=data, **options)
+    balancer = elbv2.create_load_balancer(Name=NAME, Subnets=subnets, SecurityGroups=[group], Tags=tags("elb"))
+    targets = elbv2.create_target_group(Name=NAME, VpcId=vpc, Protocol="HTTP", Port=80, Tags=tags("elb"))
+    target_group = targets["TargetGroups"][0]["TargetGroupArn"]
+    elbv2.create_listener(
+        LoadBalancerArn=balancer["LoadBalancers"][0]["LoadBalancerArn"],
+        Protocol="HTTP",
+        Port=80,
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": target_group}],
+        Tags=tags("elb"),
+    )
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName=NAME,
+        MinSize=1,
+        MaxSize=1,
+        LaunchTemplate={"LaunchTemplateId": template["LaunchTemplate"]["LaunchTemplateId"]},
+        VPCZoneIdentifier=",".join(subnets),
+        TargetGroupARNs=[target_group],
+        Tags=[{**tag, "PropagateAtLaunch": tag["Key"] != "Stage"} for tag in tags("elb")],
+    )
+    boto3.client("cloudwatch").put_metric_alarm(
+        AlarmName=f"{NAME}-cpu-high",
+        Namespace="AWS/EC2",
+        MetricName="CPUUtilization",
+        Statistic="Average",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=40,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        Tags=tags("elb"),
+    )
+
+
+def make_builders(subnet: str, group: str) -> None:
+    """As terraform/ec2 does."""
+    ec2 = boto3.client("ec2")
+    ec2.create_key_pair(KeyName=f"{NAME}-deployer", **tagged("key-pair", "ec2"))
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    options = {"ImageId": image, "SubnetId": subnet, "SecurityGroupIds": [group], "InstanceType": "t3.micro"}
+    ec2.run_instances(**options, MinCount=1, MaxCount=1, **tagged("instance", "ec2"))
+
+
+def write_state(stage: str, resources: dict[str, list[dict[str, Any]]]) -> None:
+    """Attributes of resources, by their types."""
+    rows = [
+        {"mode": "managed", "type": type_, "name": "this", "instances": [{"attributes": one} for one in attributes]}
+        for type_, attributes in resources.items()
+    ]
+    body = json.dumps({"version": 4, "resources": rows})
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=f"{stage}/terraform.tfstate", Body=body)
+
+
+def types(found: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Terraform's types of what was found, by stages."""
+    return {row["stage"]: [resource.split()[0] for resource in row["resources"]] for row in found}
+
+
+def test_all_that_no_state_knows_is_removed(run: Callable[..., Any]) -> None:
+    network = make_network()
+    other = boto3.client("ec2").create_subnet(
+        VpcId=network["aws_vpc"],
+        CidrBlock="10.0.2.0/24",
+        AvailabilityZone="us-east-1b",
+        **tagged("subnet", "vpc"),
+    )["Subnet"]["SubnetId"]
+    subnets = [network["aws_subnet"], other]
+    make_database(subnets, make_group(network["aws_vpc"], "db"))
+    make_builders(subnets[0], make_group(network["aws_vpc"], "ec2"))
+    make_fleet(network["aws_vpc"], subnets, make_group(network["aws_vpc"], "elb"))
+
+    found = types(run("find", "elb,ec2,db,vpc"))
+    assert found == {
+        "elb": [
+            "aws_autoscaling_group",
+            "aws_cloudwatch_metric_alarm",
+            "aws_launch_template",
+            "aws_lb_listener",
+            "aws_lb",
+            "aws_lb_target_group",
+            "aws_vpc_security_group_ingress_rule",
+            "aws_security_group",
+        ],
+        "ec2": ["aws_instance", "aws_key_pair", "aws_vpc_security_group_ingress_rule", "aws_security_group"],
+        "db": [
+            "aws_db_instance",
+            "aws_db_subnet_group",
+            "aws_db_parameter_group",
+            "aws_ssm_parameter",
+            "aws_vpc_security_group_ingress_rule",
+            "aws_security_group",
+        ],
+        "vpc": [
+            "aws_nat_gateway",
+            "aws_eip",
+            "aws_route_table_association",
+            "aws_route_table",
+            "aws_vpc_security_group_ingress_rule",
+            "aws_security_group",
+            "aws_subnet",
+            "aws_subnet",
+            "aws_internet_gateway",
+            "aws_vpc",
+        ],
+    }
+    removed = run("remove", "elb,ec2,db,vpc")
+    assert [line.split()[0] for line in removed["removed"]] == [*itertools.chain(*found.values())]
+    assert run("find", "elb,ec2,db,vpc") == []
+    left = [{"Name": "tag:Project", "Values": ["web2py"]}]
+    assert boto3.client("ec2").describe_vpcs(Filters=left)["Vpcs"] == []
+
+
+def test_what_a_state_knows_and_what_is_anothers_stays(run: Callable[..., Any]) -> None:
+    make_network("staging")
+    network = make_network()
+    known = {type_: [{"id": id_}] for type_, id_ in network.items() if type_ != "aws_subnet"}
+    table = network["aws_route_table"]
+    known["aws_route"] = [{"id": "r-1", "route_table_id": table, "destination_cidr_block": "0.0.0.0/0"}]
+    ec2 = boto3.client("ec2")
+    groups = [{"Name": "group-id", "Values": [network["aws_security_group"]]}]
+    rules = ec2.describe_security_group_rules(Filters=groups)["SecurityGroupRules"]
+    rule_ids = [{"id": rule["SecurityGroupRuleId"]} for rule in rules]
+    known["aws_vpc_security_group_ingress_rule"] = rule_ids
+    write_state("vpc", known)
+    (row,) = run("find", "vpc")
+    assert row["resources"] == [f"aws_subnet {network['aws_subnet']}"]
+
+    # What has no tags of its own, of a parent that is known.
+    known["aws_subnet"] = [{"id": network["aws_subnet"]}]
+    known["aws_route"] = known["aws_route_table_association"] = []
+    write_state("vpc", known)
+    removed = run("remove", "vpc")["removed"]
+    association = network["aws_route_table_association"]
+    assert removed == [f"aws_route {table} 0.0.0.0/0", f"aws_route_table_association {association}"]
+    assert run("remove", "vpc")["removed"] == []
+    assert len(ec2.describe_vpcs(Filters=[{"Name": "tag:Project", "Values": ["web2py"]}])["Vpcs"]) == 2
+
+
+def test_a_database_is_adopted_when_the_state_knows_what_it_uses(run: Callable[..., Any]) -> None:
+    network = make_network()
+    group = make_group(network["aws_vpc"], "db")
+    make_database([network["aws_subnet"]], group)
+    known: dict[str, list[dict[str, Any]]] = {
+        "aws_security_group": [{"id": group}],
+        "aws_db_subnet_group": [{"id": NAME}],
+        "aws_db_parameter_group": [{"id": f"{NAME}-1"}],
+        "aws_ssm_parameter": [{"id": f"/{NAME}/database/app_password"}],
+    }
+    write_state("db", known)
+    rds = boto3.client("rds")
+    assert run("remove", "db", "--adopt-database")["adopt"] == {"aws_db_instance.this": NAME}
+    assert len(rds.describe_db_instances()["DBInstances"]) == 1
+
+    known["aws_db_instance"] = [{"id": rds.describe_db_instances()["DBInstances"][0]["DbiResourceId"]}]
+    write_state("db", known)
+    assert run("find", "db") == []
+
+    # Without what it uses it can't stay.
+    write_state("db", {"aws_security_group": [{"id": group}]})
+    answer = run("remove", "db", "--adopt-database")
+    assert answer["adopt"] == {}
+    assert f"aws_db_instance {NAME}" in answer["removed"]
+    assert rds.describe_db_instances()["DBInstances"] == []
