@@ -144,23 +144,24 @@ class Project:
                 started.press_ctrl_c()
             return started.wait()
 
-    def killed_playbook(self, name: str, text: str, delay: float, **variables: Any) -> None:
+    def killed_playbook(self, name: str, text: str, delay: float, *, cloud: bool = True) -> None:
         """Run ansible-playbook and kill everything, `delay` seconds after `text` is in its output.
 
         AssertionError when the run ends before.
         """
-        with self._running(name, variables) as started:
+        with self._running(name, {}) as started:
             started.wait_for(text)
             time.sleep(delay)
             assert started.running, started.wait().output[-3000:]
-            self.kill()
+            self.kill(cloud=cloud)
 
-    def kill(self) -> None:
-        """Kill Ansible, Terraform, the lock's keeper and the local cloud, but not its machines."""
+    def kill(self, *, cloud: bool = True) -> None:
+        """Kill Ansible, Terraform, the lock's keeper and, if wanted, the local cloud, but not its machines."""
         mark = f"LOCALCLOUD_HOME={self.root / '.localcloud'}".encode()
         for directory in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if mark in (directory / "environ").read_bytes().split(b"\0"):
+            with contextlib.suppress(OSError):  # it has just ended
+                is_cloud = b"localcloud" in (directory / "cmdline").read_bytes().split(b"\0")
+                if mark in (directory / "environ").read_bytes().split(b"\0") and (cloud or not is_cloud):
                     os.kill(int(directory.name), signal.SIGKILL)
 
     @contextlib.contextmanager

@@ -9,7 +9,7 @@ import json
 
 import pytest
 from project_copy import Project
-from stack import PATHS, add_column, assert_nothing_is_left, succeeded
+from stack import PATHS, add_column, assert_nothing_is_left, assert_refused, succeeded
 
 pytestmark = pytest.mark.story("killed")
 
@@ -54,6 +54,8 @@ def test_kill_of_a_deploy(project: Project, point: str) -> None:
     if point == next(iter(POINTS_OF_A_DEPLOY)):
         add_column(project)
     project.killed_playbook("playbooks/deploy.yml", *POINTS_OF_A_DEPLOY[point])
+    assert_refused(project.playbook("playbooks/deploy.yml"), "the local cloud does not answer", "local_cloud.yml")
+    succeeded(project.playbook("playbooks/local_cloud.yml"))
 
 
 def test_deploy_after_all_these_serves(project: Project) -> None:
@@ -64,9 +66,18 @@ def test_deploy_after_all_these_serves(project: Project) -> None:
 
 @pytest.mark.parametrize("point", POINTS_OF_A_TEARDOWN)
 def test_kill_of_a_teardown(project: Project, point: str) -> None:
-    project.killed_playbook("teardown.yml", *POINTS_OF_A_TEARDOWN[point])
+    """The local cloud lives on: without it, there would be nothing to do for Terraform any more."""
+    project.killed_playbook("teardown.yml", *POINTS_OF_A_TEARDOWN[point], cloud=False)
 
 
 def test_teardown_after_all_these_leaves_nothing(project: Project) -> None:
     assert "WARNING" not in succeeded(project.playbook("teardown.yml")).output
+    assert_nothing_is_left(project)
+
+
+def test_teardown_of_what_nobody_wrote_down_leaves_nothing(project: Project) -> None:
+    project.killed_playbook("site.yml", *POINTS["database, while it is made"], cloud=False)
+    output = succeeded(project.playbook("teardown.yml")).output
+    assert "aws_db_instance web2py-local, which a killed run made and did not write down" in output
+    assert "WARNING" not in output
     assert_nothing_is_left(project)
