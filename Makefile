@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# Where: `local` (the local cloud on this machine) or `aws`; the name of a directory in inventory/.
+# Which environment: `local` (the local cloud on this machine), `aws` or one of your own; the name of a directory in inventory/.
 ENV ?= local
 # More arguments for ansible-playbook or pytest, such as ARGS='-e asg_max_size=4' or ARGS='-k health'.
 ARGS ?=
@@ -12,7 +12,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # On AWS the machine that runs the playbook needs no Docker.
-ready := tools $(if $(filter local,$(ENV)),images)
+ready := tools $(if $(shell grep -s '^cloud: local' 'inventory/$(ENV)/group_vars/all.yml'),images)
 
 .PHONY: help
 help: ## List what can be typed
@@ -138,7 +138,7 @@ outdated: .venv/.installed ## Show which of the pinned versions have a newer one
 
 .PHONY: clean
 clean: ## Remove what was installed here (after teardown)
-	@test ! -e .localcloud || { $(call fail,the local cloud is still there,make status,make teardown); }
+	@! ls -d .localcloud* >/dev/null 2>&1 || { $(call fail,the local cloud is still there,make status,make teardown); }
 	@rm -rf .venv .venv-checkov .collections .cache .ansible
 
 ##### Helpers

@@ -77,7 +77,7 @@ def everything() -> list[list[Group]]:
             cloud("[i-k]*"),
             cloud("l*"),
             ends("main_job"),
-            ends("killed"),
+            ends("killed", "environments"),
             ends("aws_inventory", "bad_input", "recipes"),
             [TESTS / "loadtest", *MEASURED],
         ],

@@ -83,6 +83,7 @@ class Project:
     port: int
     cidr: str
     inventory: str | None = None
+    name: str = "local"  # of the environment
     region: str = "us-east-1"
     # Of its playbooks. On AWS the machine that deploys is another one; here, under load, it shares its cores with the
     # fleet, which is to go first.
@@ -110,7 +111,12 @@ class Project:
     @property
     def logs(self) -> list[Path]:
         """What tests/conftest.py shows beside a failure: of playbooks that have ended, and of the local cloud."""
-        return [self.root / "runs.log", self.root / ".localcloud/log"]
+        return [self.root / "runs.log", self.home / "log"]
+
+    @property
+    def home(self) -> Path:
+        """The local cloud's directory."""
+        return self.root / f".localcloud{'' if self.name == 'local' else f'-{self.name}'}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -119,7 +125,7 @@ class Project:
             "PATH": f"{self.root}/.venv/bin:{os.environ['PATH']}",
             **self.credentials,
             "LOCALCLOUD_PORT": str(self.port),
-            "LOCALCLOUD_HOME": str(self.root / ".localcloud"),
+            "LOCALCLOUD_HOME": str(self.home),
         }
 
     def playbook(self, name: str, **variables: Any) -> Run:
@@ -157,7 +163,7 @@ class Project:
 
     def kill(self, *, cloud: bool = True) -> None:
         """Kill Ansible, Terraform, the lock's keeper and, if wanted, the local cloud, but not its machines."""
-        mark = f"LOCALCLOUD_HOME={self.root / '.localcloud'}".encode()
+        mark = f"LOCALCLOUD_HOME={self.home}".encode()
         for directory in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has just ended
                 is_cloud = b"localcloud" in (directory / "cmdline").read_bytes().split(b"\0")
@@ -217,7 +223,7 @@ class Project:
 
     @property
     def url(self) -> str:
-        return (self.root / ".deploy/local/url").read_text().strip()
+        return (self.root / f".deploy/{self.name}/url").read_text().strip()
 
     def get(self, path: str) -> Answer:
         """GET a path through the load balancer, by its DNS name, as a user would."""

@@ -116,9 +116,9 @@ def assert_nothing_is_left(project: Project) -> None:
     assert docker("network", "ls", "--quiet", "--filter", label) == ""
     assert docker("images", "--quiet", f"localcloud-{project.port}/ami") == ""
     assert f"localcloud-{project.port}" not in Path("/etc/hosts").read_text()
-    assert not (project.root / ".localcloud").exists()
-    assert not (project.root / ".deploy/local").exists()
-    assert not list(project.root.glob("inventory/*/*.aws_ec2.yml"))
+    assert not project.home.exists()
+    assert not (project.root / f".deploy/{project.name}").exists()
+    assert not list(project.root.glob(f"inventory/{project.name}/*.aws_ec2.yml"))
 
 
 class Visitor:

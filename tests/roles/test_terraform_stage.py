@@ -77,6 +77,7 @@ class Stage:
             "project_root": str(directory),
             "deploy_directory": str(directory / ".deploy/local"),
             "environment_name": "local",
+            "cloud": "local",
             "name_prefix": "made",
             "aws_region": "us-east-1",
             "resource_tags": {},

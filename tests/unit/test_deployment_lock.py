@@ -353,7 +353,12 @@ class Runs:
         self.playbook.write_text(PLAYBOOK)
         self.may_end = directory / "may_end"
         self.variables = directory / "variables.json"
-        values = {"state_bucket_name": bucket.name, "environment_name": "local", "aws_environment": bucket.settings}
+        values = {
+            "state_bucket_name": bucket.name,
+            "environment_name": "local",
+            "cloud": "local",
+            "aws_environment": bucket.settings,
+        }
         self.variables.write_text(json.dumps(values | {"may_end": str(self.may_end)}))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
