@@ -264,3 +264,41 @@ resource "aws_cloudwatch_metric_alarm" "cpu_low" {
   evaluation_periods  = var.alarm_evaluation_periods
   alarm_actions       = [aws_autoscaling_policy.scale_in.arn]
 }
+
+# Looked at while instances are replaced: a version that fails is taken back (roles/fleet). It has no action of its own.
+resource "aws_cloudwatch_metric_alarm" "errors" {
+  alarm_name          = "${var.name}-errors"
+  alarm_description   = "More than ${var.refresh_error_percent} % of the requests, and at least 5, are answered with 5xx"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.refresh_error_percent
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+
+  metric_query {
+    id          = "percent"
+    label       = "Percentage of failed requests"
+    expression  = "IF(FILL(application, 0) + FILL(balancer, 0) >= 5, 100 * (FILL(application, 0) + FILL(balancer, 0)) / requests, 0)"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    # The application's answers, the load balancer's own (an instance that doesn't answer), and all.
+    for_each = {
+      application = "HTTPCode_Target_5XX_Count"
+      balancer    = "HTTPCode_ELB_5XX_Count"
+      requests    = "RequestCount"
+    }
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "AWS/ApplicationELB"
+        metric_name = metric_query.value
+        dimensions  = { LoadBalancer = aws_lb.this.arn_suffix }
+        stat        = "Sum"
+        period      = var.alarm_period
+      }
+    }
+  }
+}

@@ -32,3 +32,8 @@ output "launch_template_version" {
   description = "Number of the launch template version that the fleet should run; when the group's differs, it needs a refresh."
   value       = aws_launch_template.fleet.latest_version
 }
+
+output "error_alarm_name" {
+  description = "Alarm that takes back a version whose requests fail, while instances are replaced."
+  value       = aws_cloudwatch_metric_alarm.errors.alarm_name
+}

@@ -349,3 +349,14 @@ variable "scaling_cooldown" {
     error_message = "scaling_cooldown is ${var.scaling_cooldown}: type a whole number of seconds from 0 to 3600."
   }
 }
+
+variable "refresh_error_percent" {
+  description = "Percentage of requests answered with 5xx above which a version that is being rolled out is taken back."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.refresh_error_percent > 0 && var.refresh_error_percent < 100
+    error_message = "refresh_error_percent is ${var.refresh_error_percent}: type a percentage above 0 and below 100, for example 5."
+  }
+}

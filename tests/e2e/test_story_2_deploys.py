@@ -352,3 +352,28 @@ def test_images_that_are_too_old_are_gone_with_their_snapshots(project: Project)
     used = {mapping["Ebs"]["SnapshotId"] for image in kept for mapping in image["BlockDeviceMappings"]}
     snapshots = project.client("ec2").describe_snapshots(Filters=[{"Name": "tag-key", "Values": ["ContentHash"]}])
     assert {snapshot["SnapshotId"] for snapshot in snapshots["Snapshots"]} <= used
+
+
+def test_version_that_fails_only_under_load_is_taken_back(
+    project: Project, mended: None, note_figure: Callable[[str], None]
+) -> None:
+    """It passes every check, and each process breaks after some requests. Visitors see that, until it is taken back."""
+    before = deployed(project)
+    set_version(project, "5")
+    edit(
+        application(project) / CONTROLLER,
+        VERSION.format("5"),
+        'socket.asked = getattr(socket, "asked", 0) + 1\n'
+        f'    if socket.asked > 100:\n        raise OSError("worn out")\n    {VERSION.format("5")}',
+    )
+    with Load(project) as load:
+        run = project.playbook("playbooks/deploy.yml", refresh_bake_time=180)
+    note_figure(f"version that wears out: {load.sent} requests, {load.failures.total()} failed")
+    assert_refused(run, "the new version does not serve", "web2py-local-errors", before.ami_id)
+    assert {path for path, _ in load.failures} == {"/date_time_only"}
+    with Load(project) as load:
+        time.sleep(AFTERWARDS)
+    assert load.failures == {}
+    assert served(project) == "2"
+    after = deployed(project)
+    assert (after.ami_id, newest_template_image(project)) == (before.ami_id, before.ami_id)

@@ -36,6 +36,13 @@ options:
   launch_template_id: {description: Launch template of the group., type: str}
   version: {description: "Its version to go to, a number. Required for C(started).", type: str}
   warmup: {description: Seconds that a new instance counts as warming up., type: int, default: 60}
+  alarm:
+    description:
+      - Name of a CloudWatch alarm that fails the refresh, which is rolled back then. One that is in alarm already is
+        left out, or the version that mends what is wrong could not be deployed.
+    type: str
+    default: ""
+  bake_time: {description: Seconds to watch the alarm after all instances are replaced., type: int, default: 0}
   refresh_id: {description: "The refresh that C(started) returned. Required for C(watched).", type: str}
   target_group_arn: {description: "Where new instances must be healthy. Required for C(watched).", type: str}
   launch_timeout: {description: Seconds in which a new instance must become healthy., type: int, default: 300}
@@ -66,6 +73,7 @@ class Fleet:
         self.autoscaling = module.client("autoscaling")
         self.ec2 = module.client("ec2")
         self.elbv2 = module.client("elbv2")
+        self.cloudwatch = module.client("cloudwatch")
 
     def describe(self) -> dict[str, Any]:
         groups = self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[self.name])["AutoScalingGroups"]
@@ -90,6 +98,11 @@ class Fleet:
             for version in found
             if str(version["VersionNumber"]) in versions
         }
+
+    def is_in_alarm(self, alarm: str) -> bool:
+        """Whether there is something wrong already."""
+        found = self.cloudwatch.describe_alarms(AlarmNames=[alarm])["MetricAlarms"]
+        return any(one["StateValue"] == "ALARM" for one in found)
 
     def wait_for_end(self, timeout: int) -> str:
         """The status in which the newest refresh has ended; empty when there was none."""
@@ -155,18 +168,22 @@ def start(fleet: Fleet, parameters: dict[str, Any]) -> dict[str, Any]:
         return {**result, "refresh_id": newest["InstanceRefreshId"]}
     if not outdated and contents.get(previous) == contents[version]:
         return result
+    preferences = {
+        # An instance goes only when its successor serves. A group of one needs room for two; a large one is
+        # replaced by a tenth at a time.
+        "MinHealthyPercentage": 100,
+        "MaxHealthyPercentage": 200 if group["DesiredCapacity"] < 10 else 110,
+        "InstanceWarmup": parameters["warmup"],
+        "SkipMatching": True,
+        "AutoRollback": True,
+    }
+    if parameters["alarm"] and not fleet.is_in_alarm(parameters["alarm"]):
+        preferences["AlarmSpecification"] = {"Alarms": [parameters["alarm"]]}
+        preferences["BakeTime"] = parameters["bake_time"]
     answer = fleet.autoscaling.start_instance_refresh(
         AutoScalingGroupName=fleet.name,
         DesiredConfiguration={"LaunchTemplate": {"LaunchTemplateId": template_id, "Version": version}},
-        Preferences={
-            # An instance goes only when its successor serves. A group of one needs room for two; a large one is
-            # replaced by a tenth at a time.
-            "MinHealthyPercentage": 100,
-            "MaxHealthyPercentage": 200 if group["DesiredCapacity"] < 10 else 110,
-            "InstanceWarmup": parameters["warmup"],
-            "SkipMatching": True,
-            "AutoRollback": True,
-        },
+        Preferences=preferences,
     )
     return {**result, "changed": True, "refresh_id": answer["InstanceRefreshId"]}
 
@@ -250,6 +267,8 @@ def main() -> None:
             "launch_template_id": {"type": "str"},
             "version": {"type": "str"},
             "warmup": {"type": "int", "default": 60},
+            "alarm": {"type": "str", "default": ""},
+            "bake_time": {"type": "int", "default": 0},
             "refresh_id": {"type": "str"},
             "target_group_arn": {"type": "str"},
             "launch_timeout": {"type": "int", "default": 300},

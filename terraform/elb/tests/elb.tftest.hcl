@@ -130,6 +130,15 @@ run "defaults" {
   }
 
   assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.errors.comparison_operator == "GreaterThanThreshold" && aws_cloudwatch_metric_alarm.errors.threshold == 5 &&
+      aws_cloudwatch_metric_alarm.errors.treat_missing_data == "notBreaching" && aws_cloudwatch_metric_alarm.errors.alarm_actions == null &&
+      length(aws_cloudwatch_metric_alarm.errors.metric_query) == 4
+    )
+    error_message = "More than 5 % of the requests fail: it says so, and does nothing itself."
+  }
+
+  assert {
     condition     = output.url == "http://web2py-test-1.us-east-1.elb.amazonaws.com" && output.autoscaling_group_name == "web2py-test"
     error_message = "The outputs say where the application is served."
   }
@@ -385,6 +394,16 @@ run "scale_out_removes" {
   }
 
   expect_failures = [var.scale_out_adjustment]
+}
+
+run "every_request_may_fail" {
+  command = plan
+
+  variables {
+    refresh_error_percent = 100
+  }
+
+  expect_failures = [var.refresh_error_percent]
 }
 
 run "alarm_period_between" {
