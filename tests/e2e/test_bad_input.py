@@ -75,6 +75,12 @@ def refused(project: Project, *arguments: str, inventory: str = "inventory/local
         ("scaling_cooldown=5000", ["scaling_cooldown", "3600"]),
         ("db_app_username=admin db_engine_version=9", ["db_app_username", "admin"]),
         ("nginx_port=8080 localcloud_port=abc", ["nginx_port", "80"]),
+        ("uwsgi_harakiri=60 nginx_client_max_body_size=big", ["uwsgi_harakiri", "35", "nginx_client_max_body_size"]),
+        ("environment_name=Aws", ["the environment is unknown"]),
+        ("refresh_bake_time=soon", ["refresh_bake_time"]),
+        ("web2py_app_name=admin", ["web2py_app_name", "admin"]),
+        ("web2py_app_source=file:///nonexistent/app.git", ["file:///nonexistent/app.git", "web2py_app_source"]),
+        ("web2py_app_source=/usr/share", ["/usr/share", "controllers"]),
         ("instance_type=t4g.micro db_engine_version=16", ["ARM", "PostgreSQL 17 only"]),
     ],
 )

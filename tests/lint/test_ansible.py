@@ -64,11 +64,12 @@ def test_each_variable_lives_in_one_place():
             assert not everywhere & load(file).keys(), f"{os.path.relpath(file, ROOT)} repeats group_vars/"
 
 
-def test_web2pys_release_is_the_one_that_the_role_is_tested_with():
+@pytest.mark.parametrize("role", ["web2py", "uwsgi", "nginx"])
+def test_what_is_deployed_is_what_the_role_is_tested_with(role):
     """Deployments take it from group_vars, the tests of the roles from the role's defaults."""
     deployed = load(ROOT / "group_vars/all.yml")
-    for name, value in load(ROOT / "roles/web2py/defaults/main.yml").items():
-        assert deployed.get(name, value) == value, f"{name} differs between group_vars/all.yml and roles/web2py"
+    for name, value in load(ROOT / "roles" / role / "defaults/main.yml").items():
+        assert deployed.get(name, value) == value, f"{name} differs between group_vars/all.yml and roles/{role}"
 
 
 def test_both_environments_set_the_same_variables():
