@@ -1,18 +1,12 @@
-"""What is sampled beside the load, and what a scenario does to the stack, against moto in a process of its own.
+"""What is sampled beside the load, and what a scenario does to the stack, against moto in a process of its own."""
 
-In this one, other tests may have changed moto into the local cloud, whose machines nobody runs here.
-"""
-
-import contextlib
 import datetime
 import json
-import socket
-import subprocess
-import sys
 import time
 
 import boto3
 import pytest
+from moto_server import moto_server
 from waiting import wait_until
 
 from loadtest.actions import Actions
@@ -21,25 +15,6 @@ from loadtest.scenario import Action
 from loadtest.target import Target
 
 NAME = "web2py-local"
-
-
-@contextlib.contextmanager
-def moto_server():
-    """A moto server; its endpoint."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_until(lambda: answers(port))
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-
-
-def answers(port):
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-        return True
-    return False
 
 
 @pytest.fixture(scope="module")

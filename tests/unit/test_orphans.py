@@ -6,13 +6,14 @@ import importlib.util
 import itertools
 import json
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
+from moto_server import moto_server
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles/terraform_stage/files/orphans.py"
 NAME = "web2py-local"
@@ -20,9 +21,17 @@ BUCKET = "states"
 TAGS = {"Project": "web2py", "Environment": "local", "ManagedBy": "ansible"}
 
 
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with moto_server() as endpoint:
+        yield endpoint
+
+
 @pytest.fixture
-def orphans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def orphans(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The program as a module, with an empty account."""
+    urllib.request.urlopen(f"{endpoint}/moto-api/reset", data=b"").close()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -32,9 +41,8 @@ def orphans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "orphans", module)
     spec.loader.exec_module(module)
-    with mock_aws():
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
-        yield module
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    return module
 
 
 @pytest.fixture
