@@ -88,8 +88,9 @@ resource "aws_lb_target_group" "fleet" {
   protocol    = "HTTP"
   port        = local.http_port
 
-  slow_start           = var.slow_start
-  deregistration_delay = var.deregistration_delay
+  load_balancing_algorithm_type = var.load_balancing_algorithm
+  slow_start                    = var.slow_start
+  deregistration_delay          = var.deregistration_delay
 
   health_check {
     path                = var.health_check_path

@@ -233,14 +233,30 @@ variable "certificate_arn" {
   }
 }
 
+variable "load_balancing_algorithm" {
+  description = "Which instance gets a request: the one with the fewest open ones, or one after the other."
+  type        = string
+  default     = "least_outstanding_requests"
+
+  validation {
+    condition     = contains(["least_outstanding_requests", "round_robin"], var.load_balancing_algorithm)
+    error_message = "load_balancing_algorithm is ${var.load_balancing_algorithm}: type least_outstanding_requests or round_robin."
+  }
+}
+
 variable "slow_start" {
-  description = "Seconds over which a newly healthy instance's share of the requests grows to its full size; 0 gives it a full share at once."
+  description = "Seconds over which a newly healthy instance's share of the requests grows to its full size; 0 gives it a full share at once. With round_robin only."
   type        = number
-  default     = 30
+  default     = 0
 
   validation {
     condition     = var.slow_start == 0 || (var.slow_start >= 30 && var.slow_start <= 900 && floor(var.slow_start) == var.slow_start)
     error_message = "slow_start is ${var.slow_start}: type 0 (off) or a whole number of seconds from 30 to 900."
+  }
+
+  validation {
+    condition     = var.slow_start == 0 || var.load_balancing_algorithm == "round_robin"
+    error_message = "slow_start is ${var.slow_start}, which AWS has with round_robin only: type 0, or load_balancing_algorithm = \"round_robin\"."
   }
 }
 

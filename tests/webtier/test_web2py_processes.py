@@ -2,7 +2,10 @@
 
 import json
 import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -10,6 +13,7 @@ import requests
 from web_host import Load
 
 from benchmarks.lab import Lab, wait_until
+from loadtest.measurements import read_answers
 
 
 def processes(lab: Lab) -> dict[int, int]:
@@ -68,6 +72,50 @@ def test_requests_of_visitors_who_went_away_are_left_alone(probe: Lab) -> None:
     # This one is queued behind them.
     assert requests.get(f"{probe.url}/default/visit", timeout=60).status_code == 200
     assert visits(probe) < 100
+
+
+SECONDS = 20  # of overload
+
+
+def test_overload_takes_nothing_from_those_who_can_be_served(probe: Lab, tmp_path: Path) -> None:
+    """Four times as many requests as it can serve, from visitors who don't wait for each other."""
+    path = "/default/slow"
+    with Load(f"{probe.url}{path}", clients=2 * len(processes(probe))) as load:
+        before, began = load.answers[200], time.monotonic()
+        wait_until(lambda: load.answers[200] > before + 200, "so many are served")
+        capacity = (load.answers[200] - before) / (time.monotonic() - began)
+    file = tmp_path / "answers.csv"
+    command = [sys.executable, "-m", "loadtest.open_loop", probe.url, "--path", path, "--output", str(file)]
+    subprocess.run([*command, "--phase", f"{4 * capacity:.0f}:{SECONDS}"], check=True, stdout=subprocess.DEVNULL)
+    answers = read_answers(file)
+    served = [answer for answer in answers if answer.outcome == "200"]
+    assert {answer.outcome for answer in answers} == {"200", "503"}
+    # Those who are served wait as long as anybody may, and a bit longer where the machine is busy.
+    in_time = [answer for answer in served if answer.latency < 2500]
+    assert len(in_time) > 0.8 * capacity * SECONDS
+    # At once, when it is over: the process is free again, and nothing is left in the queue.
+    assert requests.get(f"{probe.url}{path}", timeout=30).status_code == 200
+
+
+def test_full_queue_is_told_from_a_process_that_dies(probe: Lab) -> None:
+    """Who was not let in may come again; who was may have written something."""
+    master = probe.run("systemctl", "show", "--property=MainPID", "--value", "uwsgi-web2py").strip()
+    visitors = []
+    stopped = [master, *map(str, processes(probe))]
+    try:
+        probe.run("kill", "-STOP", *stopped)
+        for _ in range(2 * 256):
+            visitor = socket.create_connection((probe.address, 80), timeout=30)
+            visitor.sendall(b"GET /default/index HTTP/1.1\r\nHost: probe\r\n\r\n")
+            visitors.append(visitor)
+        answer = requests.get(f"{probe.url}/default/index", timeout=30)
+        assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "1")
+    finally:
+        probe.run("kill", "-CONT", *stopped)
+        for visitor in visitors:
+            visitor.close()
+    answer = requests.get(f"{probe.url}/default/hang", timeout=60)
+    assert (answer.status_code, answer.headers.get("Retry-After")) == (502, None)
 
 
 def visits(lab: Lab) -> int:

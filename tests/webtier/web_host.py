@@ -21,6 +21,8 @@ PROBE: dict[str, object] = {
     "nginx_access_log": True,
     "uwsgi_harakiri": 6,
     "uwsgi_memory_percent": 10,
+    # Short, for the test of a full one.
+    "uwsgi_listen": 256,
 }
 
 

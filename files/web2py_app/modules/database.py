@@ -20,9 +20,10 @@ from pydal.migrator import InDBMigrator
 # A missing table is one that the migration is still to make.
 ERRORS = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.UndefinedTable)
 
-# Seconds to connect, and for the answer to a statement: whoever asks gets his 503 within two seconds.
+# Seconds to connect, and for the answer to a statement: whoever asks gets his 503 within two seconds. Less than uwsgi_queue_seconds:
+# when a database that hangs holds all processes, the requests behind them that need none are still served.
 CONNECT_TIMEOUT = 1
-ANSWER_TIMEOUT = 1.8
+ANSWER_TIMEOUT = 1.5
 # Seconds for which a process does not try again after a failed connection: a database that hangs must not take the
 # processes from requests that don't need it.
 PAUSE = 1

@@ -23,7 +23,7 @@ import urllib.parse
 LOCK = 0x77656232707921
 
 # Seconds to wait for a lock on a table. All later queries on the table wait behind a migration that waits for it, and a
-# request of ours gives up after 1.8 s.
+# request of ours gives up after 1.5 s.
 TABLE_LOCK_TIMEOUT = 1
 
 REFUSED = 3

@@ -109,8 +109,8 @@ run "defaults" {
   }
 
   assert {
-    condition     = aws_lb_target_group.fleet.slow_start == 30 && aws_lb_target_group.fleet.health_check[0].path == "/health" && aws_lb_target_group.fleet.health_check[0].matcher == "200"
-    error_message = "Slow start, and a health check on a cheap path."
+    condition     = aws_lb_target_group.fleet.load_balancing_algorithm_type == "least_outstanding_requests" && aws_lb_target_group.fleet.health_check[0].path == "/health" && aws_lb_target_group.fleet.health_check[0].matcher == "200"
+    error_message = "To where the fewest requests are open, and a health check on a cheap path."
   }
 
   assert {
@@ -161,10 +161,11 @@ run "limits_are_allowed" {
   command = plan
 
   variables {
-    slow_start           = 900
-    asg_min_size         = 20
-    alarm_period         = 10
-    health_check_timeout = 9
+    slow_start               = 900
+    load_balancing_algorithm = "round_robin"
+    asg_min_size             = 20
+    alarm_period             = 10
+    health_check_timeout     = 9
   }
 }
 
@@ -222,12 +223,24 @@ run "certificate_of_another_service" {
   expect_failures = [var.certificate_arn]
 }
 
-run "no_slow_start" {
+run "slow_start_of_what_has_none" {
   command = plan
 
   variables {
-    slow_start = 0
+    slow_start = 30
   }
+
+  expect_failures = [var.slow_start]
+}
+
+run "unknown_algorithm" {
+  command = plan
+
+  variables {
+    load_balancing_algorithm = "random"
+  }
+
+  expect_failures = [var.load_balancing_algorithm]
 }
 
 # ---- Bad input -----------------------------------------------------------------
@@ -267,7 +280,8 @@ run "slow_start_too_short" {
   command = plan
 
   variables {
-    slow_start = 29
+    slow_start               = 29
+    load_balancing_algorithm = "round_robin"
   }
 
   expect_failures = [var.slow_start]
@@ -277,7 +291,8 @@ run "slow_start_too_long" {
   command = plan
 
   variables {
-    slow_start = 901
+    slow_start               = 901
+    load_balancing_algorithm = "round_robin"
   }
 
   expect_failures = [var.slow_start]
