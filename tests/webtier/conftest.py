@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from waiting import PATIENCE
 from web_host import PROBE, Web
 
 from benchmarks.lab import Lab
@@ -18,7 +19,8 @@ def host() -> Iterator[Web]:
 @pytest.fixture
 def web(host: Web) -> Lab:
     """The host with the project's own application."""
-    return host.become()
+    # Beside other tests it serves fewer requests, and those of a crowd wait longer for their turn.
+    return host.become(uwsgi_queue_seconds=1.9 * PATIENCE)
 
 
 @pytest.fixture
