@@ -101,7 +101,8 @@ def test_full_queue_is_told_from_a_process_that_dies(probe: Lab) -> None:
     """Who was not let in may come again; who was may have written something."""
     master = probe.run("systemctl", "show", "--property=MainPID", "--value", "uwsgi-web2py").strip()
     visitors = []
-    stopped = [master, *map(str, processes(probe))]
+    before = processes(probe)
+    stopped = [master, *map(str, before)]
     try:
         probe.run("kill", "-STOP", *stopped)
         for _ in range(2 * 256):
@@ -116,6 +117,7 @@ def test_full_queue_is_told_from_a_process_that_dies(probe: Lab) -> None:
             visitor.close()
     answer = requests.get(f"{probe.url}/default/hang", timeout=60)
     assert (answer.status_code, answer.headers.get("Retry-After")) == (502, None)
+    wait_until(lambda: len(processes(probe)) == len(before), "the process was replaced")
 
 
 def visits(lab: Lab) -> int:
