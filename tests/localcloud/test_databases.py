@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -19,7 +20,8 @@ class Database:
     """A database instance, with a parameter group and a subnet group of its own."""
 
     def __init__(self, cloud: Cloud) -> None:
-        self.cloud, self.rds, self.id = cloud, cloud.client("rds"), "test-db"
+        # As long as it may be on AWS.
+        self.cloud, self.rds, self.id = cloud, cloud.client("rds"), f"test-db-{'x' * 55}"
         self.rds.create_db_subnet_group(
             DBSubnetGroupName="test-db", DBSubnetGroupDescription="test", SubnetIds=cloud.subnet_ids[1:]
         )
@@ -103,7 +105,7 @@ def test_is_created_in_its_own_time(database: Database) -> None:
     assert database.first["DBInstanceStatus"] == "creating"
     assert "Endpoint" not in database.first
     endpoint = database.describe()["Endpoint"]
-    assert endpoint["Address"].startswith("test-db.")
+    assert endpoint["Address"].startswith(f"{database.id}.")
     assert endpoint["Address"].endswith(".us-east-1.rds.localcloud.internal")
     assert endpoint["Port"] == 5432
 
@@ -138,6 +140,15 @@ def test_only_encrypted_connections_are_taken(database: Database) -> None:
     assert database.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     with pytest.raises(psycopg2.OperationalError, match="no encryption"):
         database.connect(sslmode="disable")
+
+
+def test_its_certificate_is_of_its_endpoint(database: Database, tmp_path: Path) -> None:
+    certificate = tmp_path / "server.crt"
+    certificate.write_text(docker("exec", database.container, "cat", "/var/lib/postgresql/rds/server.crt"))
+    verified = {"hostaddr": database.ip_address, "sslmode": "verify-full", "sslrootcert": str(certificate)}
+    database.connect(host=database.describe()["Endpoint"]["Address"], **verified).close()
+    with pytest.raises(psycopg2.OperationalError, match="does not match host name"):
+        database.connect(host="another.us-east-1.rds.localcloud.internal", **verified)
 
 
 def test_the_superuser_is_out_of_reach(database: Database) -> None:
