@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 READY_PATH = "/localcloud/ready"  # a line `ready` and one with the home directory: whose cloud this is
 PASSES_PATH = "/localcloud/passes"  # JSON: how many there were, and seconds that each of the last ones took
+REFUSED_PATH = "/localcloud/refused"  # JSON: a list of service, what was asked for and is not there, how often
 
 StartResponse = Callable[..., Any]
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -85,6 +86,7 @@ def _one_at_a_time(
 ) -> Application:
     """moto's application behind the API lock; the controller is woken, and the state saved, after each change."""
     from localcloud.backends import API_LOCK
+    from localcloud.overlay import refusals
 
     def handle(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("PATH_INFO") == READY_PATH:
@@ -93,6 +95,9 @@ def _one_at_a_time(
         if environ.get("PATH_INFO") == PASSES_PATH:
             start_response("200 OK", [("Content-Type", "application/json")])
             return [json.dumps(asdict(passes())).encode()]
+        if environ.get("PATH_INFO") == REFUSED_PATH:
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps([[*what, times] for what, times in refusals.refused.most_common()]).encode()]
         with API_LOCK:
             body = list(application(environ, start_response))
         if environ.get("REQUEST_METHOD") != "GET":

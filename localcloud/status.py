@@ -37,6 +37,7 @@ def show(settings: Settings, region: str) -> str:
         ("Databases", ("id", "state", "engine", "endpoint"), lambda: _databases(client("rds"))),
         ("Alarms", ("name", "state", "reason"), lambda: _alarms(client("cloudwatch"))),
         ("Broken", ("what", "state", "why"), lambda: _broken(client)),
+        ("Asked for in vain", ("service", "the local cloud", "times"), lambda: _refused(settings)),
     ]
     parts = [f"The local cloud at {settings.endpoint}, {region}{_pass_time(settings)}"]
     parts += [_table(title, header, list(rows())) for title, header, rows in tables]
@@ -44,11 +45,20 @@ def show(settings: Settings, region: str) -> str:
 
 
 def _pass_time(settings: Settings) -> str:
-    with urllib.request.urlopen(f"{settings.endpoint}/localcloud/passes", timeout=10) as answer:
-        times = json.load(answer)["seconds"]
+    times = _asked(settings, "passes")["seconds"]
     if not times:
         return ""
     return f"; the controller's passes take {1000 * statistics.median(times):.0f} ms (at most {1000 * max(times):.0f})"
+
+
+def _asked(settings: Settings, path: str) -> Any:
+    with urllib.request.urlopen(f"{settings.endpoint}/localcloud/{path}", timeout=10) as answer:
+        return json.load(answer)
+
+
+def _refused(settings: Settings) -> Rows:
+    for service, what, times in _asked(settings, "refused"):
+        yield service, what, str(times)
 
 
 def _table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

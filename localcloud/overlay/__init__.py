@@ -15,6 +15,7 @@ from localcloud.overlay import (
     interfaces,
     lifecycle_hooks,
     rds,
+    refusals,
     scaling_policies,
     scheduled_actions,
     security_groups,
@@ -33,4 +34,5 @@ def install() -> None:
     elbv2.install()
     interfaces.install()
     rds.install()
+    refusals.install()
     security_groups.install()

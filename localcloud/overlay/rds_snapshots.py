@@ -144,7 +144,9 @@ def final_snapshot(backend: RDSBackend, database: DBInstance, name: str | None, 
 
 
 def _install_restore() -> None:
-    def restore(self: RDSBackend, from_snapshot_id: str, overrides: dict[str, Any]) -> DBInstance:
+    def restore(self: RDSBackend, from_snapshot_id: str | None, overrides: dict[str, Any]) -> DBInstance:
+        if not from_snapshot_id:
+            raise InvalidParameterCombination("The local cloud restores from a DBSnapshotIdentifier only.")
         name = from_snapshot_id.rpartition(":")[2] if from_snapshot_id.startswith("arn:") else from_snapshot_id
         snapshot: Any = self.describe_db_snapshots(None, name)[0]
         if snapshot.status != "available":

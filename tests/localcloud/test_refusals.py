@@ -1,0 +1,110 @@
+"""Whatever is asked for, no answer is one that clients take for a hiccup and ask again for minutes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.model import Shape
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("autoscaling", "cloudwatch", "ec2", "elbv2", "iam", "logs", "rds", "secretsmanager", "ssm", "sts")
+# botocore sends them to a host of their own.
+ELSEWHERE = {"GetLogObject", "StartLiveTail"}
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Callable[[str], Any]]:
+    """A client of a service, that asks once and sends whatever it is given."""
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).parent / "api_without_machines.py"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        yield lambda service: boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=f"http://127.0.0.1:{port}",
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
+        )
+        process.kill()
+
+
+def least(shape: Shape | None) -> Any:
+    """The least that a shape allows."""
+    if shape is None:
+        return {}
+    match shape.type_name:
+        case "structure":
+            return {name: least(shape.members[name]) for name in shape.required_members}
+        case "list":
+            return [least(shape.member)]
+        case "map":
+            return {"key": least(shape.value)}
+        case "boolean":
+            return True
+        case "integer" | "long" | "float" | "double":
+            return max(1, shape.metadata.get("min", 1))
+        case "timestamp":
+            return 0
+        case "blob":
+            return b"x"
+    return shape.enum[0] if shape.enum else "x" * max(1, shape.metadata.get("min", 1))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_operation_answers_with_a_hiccup(client: Callable[[str], Any], service: str) -> None:
+    asked = client(service)
+    hiccups = {}
+    for method, operation in asked.meta.method_to_api_mapping.items():
+        if operation in ELSEWHERE:
+            continue
+        try:
+            getattr(asked, method)(**least(asked.meta.service_model.operation_model(operation).input_shape))
+        except ClientError as error:  # anything else is no answer of the service's
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+                hiccups[operation] = error.response["Error"]
+    assert hiccups == {}
+
+
+@pytest.mark.essential
+@pytest.mark.parametrize(
+    ("service", "operation", "arguments", "code", "text"),
+    [
+        ("rds", "describe_db_engine_versions", {}, "InvalidAction", "operation DescribeDBEngineVersions"),
+        ("cloudwatch", "list_metric_streams", {}, "InvalidAction", "operation ListMetricStreams"),
+        ("ssm", "list_associations", {}, "InvalidAction", "operation ListAssociations"),
+        (
+            "ec2",
+            "describe_instances",
+            {"Filters": [{"Name": "network-interface.subnet-id", "Values": ["subnet-1"]}]},
+            "InvalidParameterValue",
+            "network-interface.subnet-id",
+        ),
+        ("rds", "delete_db_proxy", {"DBProxyName": "none"}, "InvalidParameterValue", "DeleteDBProxy"),
+    ],
+)
+def test_what_is_missing_is_named(
+    client: Callable[[str], Any], service: str, operation: str, arguments: dict[str, Any], code: str, text: str
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        getattr(client(service), operation)(**arguments)
+    error = refused.value.response["Error"]
+    assert error["Code"] == code
+    assert "The local cloud" in error["Message"]
+    assert text in error["Message"]
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
