@@ -190,6 +190,12 @@ def write_state(stage: str, resources: dict[str, list[dict[str, Any]]]) -> None:
     boto3.client("s3").put_object(Bucket=BUCKET, Key=f"{stage}/terraform.tfstate", Body=body)
 
 
+def leave_lock(stage: str, created: str) -> None:
+    """What a Terraform leaves behind that is killed while it applies."""
+    body = json.dumps({"ID": "1", "Operation": "OperationTypeApply", "Who": "ann@here", "Created": created})
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=f"{stage}/terraform.tfstate.tflock", Body=body)
+
+
 def types(found: list[dict[str, Any]]) -> dict[str, list[str]]:
     """Terraform's types of what was found, by stages."""
     return {row["stage"]: [resource.split()[0] for resource in row["resources"]] for row in found}
@@ -286,8 +292,9 @@ def test_a_database_is_adopted_when_the_state_knows_what_it_uses(run: Callable[.
         "aws_ssm_parameter": [{"id": f"/{NAME}/database/app_password"}],
     }
     write_state("db", known)
+    leave_lock("db", "2026-01-01T12:00:00.123456789Z")
     rds = boto3.client("rds")
-    assert run("remove", "db", "--adopt-database")["adopt"] == {"aws_db_instance.this": NAME}
+    assert run("remove", "db", "--unattended")["adopt"] == {"aws_db_instance.this": NAME}
     assert len(rds.describe_db_instances()["DBInstances"]) == 1
 
     known["aws_db_instance"] = [{"id": rds.describe_db_instances()["DBInstances"][0]["DbiResourceId"]}]
@@ -296,7 +303,39 @@ def test_a_database_is_adopted_when_the_state_knows_what_it_uses(run: Callable[.
 
     # Without what it uses it can't stay.
     write_state("db", {"aws_security_group": [{"id": group}]})
-    answer = run("remove", "db", "--adopt-database")
+    answer = run("remove", "db", "--unattended")
     assert answer["adopt"] == {}
     assert f"aws_db_instance {NAME}" in answer["removed"]
     assert rds.describe_db_instances()["DBInstances"] == []
+
+
+@pytest.mark.parametrize("lock", ["2999-01-01T12:00:00Z", ""])
+def test_what_is_older_than_the_lock_is_left_alone(
+    orphans: Any,
+    run: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    lock: str,
+) -> None:
+    """It was served from before the run began: its state was lost. Nobody has agreed that it is removed."""
+    network = make_network()
+    make_database([network["aws_subnet"]], make_group(network["aws_vpc"], "db"))
+    make_builders(network["aws_subnet"], make_group(network["aws_vpc"], "ec2"))
+    for stage in ("vpc", "ec2", "db"):
+        if lock:
+            leave_lock(stage, lock)
+    before = run("find", "ec2,db,vpc")
+    options = ["--stages=ec2,db,vpc", f"--name={NAME}", f"--tags={json.dumps(TAGS)}", f"--bucket={BUCKET}"]
+    monkeypatch.setattr(sys, "argv", ["orphans.py", "remove", *options, "--unattended"])
+    assert orphans.main() == 1
+    said = capsys.readouterr().err
+    assert said.count("its state may have been lost") == 3, said
+    assert run("find", "ec2,db,vpc") == before
+
+
+def test_a_last_snapshot_is_taken_of_a_database(run: Callable[..., Any]) -> None:
+    network = make_network()
+    make_database([network["aws_subnet"]], make_group(network["aws_vpc"], "db"))
+    run("remove", "db", "--final-snapshot=the-last-one")
+    (snapshot,) = boto3.client("rds").describe_db_snapshots()["DBSnapshots"]
+    assert snapshot["DBSnapshotIdentifier"] == "the-last-one"

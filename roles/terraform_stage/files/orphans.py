@@ -6,9 +6,12 @@
 Exit code 1: something could not be removed, and standard error says what and why.
 
 A resource is a stage's when it has the stage's tags, as terraform/<stage>/versions.tf gives them to everything
-(`Project`, `Environment`, `Stage`); it is an orphan when the stage's state in the bucket does not know it. With
---adopt-database an orphaned database whose subnets' group and parameters are known is not removed but waited for, to be
-imported: on AWS it takes minutes to make one.
+(`Project`, `Environment`, `Stage`); it is an orphan when the stage's state in the bucket does not know it.
+
+With --unattended nobody has agreed. Then nothing is removed that is older than the lock that the killed Terraform left
+behind, nor a network that something uses: that a state knows nothing of them means that the state was lost. And a
+database whose subnets' group and parameters are known is not removed but waited for, to be imported: on AWS it takes
+minutes to make one.
 
 Region, credentials and endpoint come from the environment, as for all of AWS's tools.
 """
@@ -23,6 +26,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
@@ -31,6 +35,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 # Seconds that something may take to go away: a database is the slowest. Then it is said what is still there.
 PATIENCE = {"aws_db_instance": 1800}
 USUAL_PATIENCE = 600
+SKEW = timedelta(minutes=1)  # of this machine's clock, which the lock has its time from; and AWS cuts some to seconds
 ADDRESS_OF_DATABASE = "aws_db_instance.this"
 
 
@@ -42,6 +47,7 @@ class Orphan:
     id: str
     remove: Callable[[], object]
     has_gone: Callable[[], bool] = lambda: True
+    made: datetime | None = None  # where it is known
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
@@ -69,12 +75,31 @@ class State:
 class Stage:
     """What there is of one stage."""
 
-    def __init__(self, client: Callable[[str], Any], stage: str, name: str, tags: dict[str, str], state: State) -> None:
+    def __init__(self, client: Callable[[str], Any], stage: str, arguments: argparse.Namespace) -> None:
         self.client = client  # of one of AWS's services
         self.stage = stage
-        self.name = name
-        self.tags = tags
-        self.state = state
+        self.name: str = arguments.name
+        self.tags: dict[str, str] = {**json.loads(arguments.tags), "Stage": stage}
+        self.final_snapshot: str = getattr(arguments, "final_snapshot", "")
+        self._bucket: str = arguments.bucket
+        self.state = State(self._object(f"{stage}/terraform.tfstate"))
+
+    def _object(self, key: str) -> str | None:
+        """What is in an object of the bucket, if it is there."""
+        s3 = self.client("s3")
+        try:
+            text: str = s3.get_object(Bucket=self._bucket, Key=key)["Body"].read().decode()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket"):
+                return None
+            raise
+        return text
+
+    @property
+    def locked_since(self) -> datetime | None:
+        """When the lock was taken that the killed Terraform left behind."""
+        lock = self._object(f"{self.stage}/terraform.tfstate.tflock")
+        return datetime.fromisoformat(json.loads(lock)["Created"]) if lock else None
 
     @property
     def tag_filters(self) -> list[dict[str, Any]]:
@@ -131,6 +156,7 @@ def instances(stage: Stage) -> Iterator[Orphan]:
                 id_,
                 functools.partial(ec2.terminate_instances, InstanceIds=[id_]),
                 absent(functools.partial(ec2.describe_instances, **alive), "Reservations"),
+                instance["LaunchTime"],
             )
 
 
@@ -250,17 +276,19 @@ def key_pairs(stage: Stage) -> Iterator[Orphan]:
 def databases(stage: Stage) -> Iterator[Orphan]:
     rds = stage.client("rds")
     named = {"DBInstanceIdentifier": stage.name}
+    last = {"FinalDBSnapshotIdentifier": stage.final_snapshot} if stage.final_snapshot else {"SkipFinalSnapshot": True}
 
     def remove() -> None:
         wait_until_settled(rds, stage.name)
-        rds.delete_db_instance(**named, SkipFinalSnapshot=True, DeleteAutomatedBackups=True)
+        rds.delete_db_instance(**named, **last)
 
     for row in found_by_name(rds.describe_db_instances, "DBInstances", "DBInstanceNotFound", **named):
         if stage.has_tags(row["TagList"]) and not stage.state.knows("aws_db_instance", row["DbiResourceId"]):
             has_gone = absent(
                 functools.partial(rds.describe_db_instances, **named), "DBInstances", "DBInstanceNotFound"
             )
-            yield Orphan("aws_db_instance", stage.name, remove, has_gone)
+            # While it is being made, there is no time.
+            yield Orphan("aws_db_instance", stage.name, remove, has_gone, row.get("InstanceCreateTime"))
 
 
 def wait_until_settled(rds: Any, name: str) -> str:
@@ -319,6 +347,7 @@ def autoscaling_groups(stage: Stage) -> Iterator[Orphan]:
                 stage.name,
                 lambda: autoscaling.delete_auto_scaling_group(AutoScalingGroupName=stage.name, ForceDelete=True),
                 absent(functools.partial(autoscaling.describe_auto_scaling_groups, **named), "AutoScalingGroups"),
+                group["CreatedTime"],
             )
 
 
@@ -353,6 +382,7 @@ def load_balancers(stage: Stage) -> Iterator[Orphan]:
             functools.partial(elbv2.delete_load_balancer, LoadBalancerArn=arn),
             # Its interfaces, which hold the subnets, go some time after it.
             lambda: not balancer_interfaces(stage),
+            balancer["CreatedTime"],
         )
     missing = "TargetGroupNotFound"
     for group in found_by_name(elbv2.describe_target_groups, "TargetGroups", missing, Names=[stage.name]):
@@ -441,19 +471,28 @@ def removed(orphan: Orphan) -> None:
         time.sleep(1)
 
 
+def doubts(stage: Stage, orphans: list[Orphan]) -> Iterator[str]:
+    """Why these may not be what the killed Terraform made."""
+    since = stage.locked_since
+    if since is None:
+        yield "there is no lock that a killed Terraform has left behind"
+        return
+    for orphan in orphans:
+        if orphan.made is not None and orphan.made < since - SKEW:
+            yield f"{orphan} is older than the lock that was left behind ({orphan.made:%F %T}, {since:%F %T})"
+        if orphan.type == "aws_vpc":
+            inside = [{"Name": "vpc-id", "Values": [orphan.id]}]
+            interfaces = stage.client("ec2").describe_network_interfaces(Filters=inside)["NetworkInterfaces"]
+            for interface in interfaces:
+                if interface.get("InterfaceType") != "nat_gateway":
+                    yield f"{orphan} is used by {interface['NetworkInterfaceId']}"
+
+
 def stages(arguments: argparse.Namespace) -> Iterator[Stage]:
     """The stages that are asked for, with what their states know."""
     client = functools.cache(boto3.session.Session().client)  # to make one takes a while
-    s3 = client("s3")
     for stage in arguments.stages.split(","):
-        tags = {**json.loads(arguments.tags), "Stage": stage}
-        try:
-            text = s3.get_object(Bucket=arguments.bucket, Key=f"{stage}/terraform.tfstate")["Body"].read().decode()
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("NoSuchKey", "NoSuchBucket"):
-                raise
-            text = None
-        yield Stage(client, stage, arguments.name, tags, State(text))
+        yield Stage(client, stage, arguments)
 
 
 def find(arguments: argparse.Namespace) -> int:
@@ -470,7 +509,13 @@ def remove(arguments: argparse.Namespace) -> int:
     failed = 0
     for stage in stages(arguments):
         orphans = list(stage.orphans())
-        database = adoptable(orphans) if arguments.adopt_database else None
+        if arguments.unattended and orphans and (why := list(doubts(stage, orphans))):
+            print(
+                f"stage {stage.stage} is left as it is, its state may have been lost: {'; '.join(why)}", file=sys.stderr
+            )
+            failed = 1
+            continue
+        database = adoptable(orphans) if arguments.unattended else None
         for orphan in orphans:
             try:
                 if orphan is database and wait_until_settled(stage.client("rds"), stage.name) == "available":
@@ -497,7 +542,8 @@ def main() -> int:
         command.add_argument("--tags", required=True, help="the stages' variable tags, as JSON")
         command.add_argument("--bucket", required=True, help="where the states are")
         if name == "remove":
-            command.add_argument("--adopt-database", action="store_true", help="leave a database to be imported")
+            command.add_argument("--unattended", action="store_true", help="only what the killed Terraform made")
+            command.add_argument("--final-snapshot", default="", help="of a database")
     arguments = parser.parse_args()
     try:
         return int(arguments.action(arguments))
