@@ -16,13 +16,11 @@ from typing import Any
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
-from programs import TERRAFORM
+from programs import AWS, TERRAFORM
 from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = "vpc/terraform.tfstate.tflock"
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
 
 # Its plan takes as long as the file is there, and needs no provider of a registry.
 STAGE = """
@@ -72,7 +70,7 @@ class Stage:
             aws_secret_access_key="test",
         )
         self.client.create_bucket(Bucket=bucket)
-        environment = {**KEYS, **FILES, "AWS_ENDPOINT_URL": endpoint}
+        environment = {**AWS, "AWS_ENDPOINT_URL": endpoint}
         self.variables = {
             "project_root": str(directory),
             "deploy_directory": str(directory / ".deploy/local"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
@@ -19,15 +18,13 @@ from typing import Any
 import boto3
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from programs import AWS, as_module
 from waiting import wait_until
 from werkzeug.serving import make_server
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "roles/deployment_lock/files/deployment_lock.py"
 LOCK = "deployment.lock"
-# Of no AWS account, and of nobody's files.
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 class Bucket:
@@ -35,7 +32,7 @@ class Bucket:
 
     def __init__(self, endpoint: str, name: str) -> None:
         self.name = name
-        self.settings = {**KEYS, **FILES, "AWS_ENDPOINT_URL": endpoint}
+        self.settings = {**AWS, "AWS_ENDPOINT_URL": endpoint}
         self.client = boto3.client(
             "s3",
             endpoint_url=endpoint,
@@ -132,13 +129,7 @@ def program(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The program as a module that speaks to this bucket's endpoint."""
     for name, value in bucket.settings.items():
         monkeypatch.setenv(name, value)
-    spec = importlib.util.spec_from_file_location("deployment_lock", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "deployment_lock", module)
-    spec.loader.exec_module(module)
-    return module
+    return as_module(PROGRAM, monkeypatch)
 
 
 @pytest.fixture
@@ -267,7 +258,7 @@ def test_the_keeper_ends_without_a_bucket(bucket: Bucket, start_run: StartRun) -
 
 def test_the_keeper_ends_without_an_api(start_run: StartRun) -> None:
     run = start_run()
-    settings = {**os.environ, **KEYS, **FILES, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    settings = {**os.environ, **AWS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     place = ["--bucket", "bucket", "--object", LOCK, "--id", "id", "--pid", str(run.pid), "--started", ""]
     keeper = subprocess.Popen([sys.executable, str(PROGRAM), "keep", *place], env=settings)
     run.kill()
@@ -280,7 +271,7 @@ def test_what_the_api_refuses_is_said(bucket: Bucket, start_run: StartRun) -> No
     bucket.client.delete_bucket(Bucket=bucket.name)
     code, answer = bucket.acquire(run.pid)
     assert (code, "bucket does not exist" in answer["error"]) == (4, True)
-    for name in KEYS:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         del bucket.settings[name]
     code, answer = bucket.acquire(run.pid)
     assert (code, "credentials" in answer["error"]) == (1, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from moto_server import moto_server
+from programs import AWS, as_module
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles/terraform_stage/files/orphans.py"
 NAME = "web2py-local"
@@ -31,16 +31,9 @@ def endpoint() -> Iterator[str]:
 def orphans(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The program as a module, with an empty account."""
     urllib.request.urlopen(f"{endpoint}/moto-api/reset", data=b"").close()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    spec = importlib.util.spec_from_file_location("orphans", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "orphans", module)
-    spec.loader.exec_module(module)
+    for name, value in {**AWS, "AWS_ENDPOINT_URL": endpoint}.items():
+        monkeypatch.setenv(name, value)
+    module = as_module(PROGRAM, monkeypatch)
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     return module
 

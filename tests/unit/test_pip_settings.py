@@ -1,19 +1,16 @@
 """What the hosts' pip is told of this machine's."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
+from programs import as_module
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles/builders/files/pip_settings.py"
 
 
 @pytest.fixture
-def program():
-    spec = importlib.util.spec_from_file_location("pip_settings", PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def program(monkeypatch):
+    return as_module(PROGRAM, monkeypatch)
 
 
 @pytest.fixture(autouse=True)

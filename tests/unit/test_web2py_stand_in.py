@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import tarfile
@@ -11,18 +10,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from programs import as_module
 
 PROGRAM = Path(__file__).parents[2] / "roles/web2py/files/web2py_stand_in.py"
 
 
 @pytest.fixture
-def program() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("web2py_stand_in", PROGRAM)
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return as_module(PROGRAM, monkeypatch)
 
 
 @pytest.fixture

@@ -135,11 +135,29 @@ def absent(describe: Callable[[], dict[str, Any]], key: str, *codes: str) -> Cal
 # -- VPC: addresses, network -------------------------------------------------------------------------------------------
 
 
-def described(stage: Stage, operation: str, key: str) -> list[dict[str, Any]]:
+def described(stage: Stage, operation: str, key: str) -> Iterator[dict[str, Any]]:
     """What an operation of EC2 describes that has the stage's tags."""
+    ec2 = stage.client("ec2")
     filters = {"Filter" if operation == "describe_nat_gateways" else "Filters": stage.tag_filters}
-    pages = stage.client("ec2").get_paginator(operation).paginate(**filters)
-    return [row for page in pages for row in page[key]]
+    # Some operations answer with all there is at once.
+    pages = (
+        ec2.get_paginator(operation).paginate(**filters)
+        if ec2.can_paginate(operation)
+        else [getattr(ec2, operation)(**filters)]
+    )
+    for page in pages:
+        yield from page[key]
+
+
+def removed_by(delete: str, type_: str, describe: str, key: str, name: str) -> Callable[[Stage], Iterator[Orphan]]:
+    """The finder of a type of EC2 that one operation removes, by the same member that describes it: an id, mostly."""
+
+    def find(stage: Stage) -> Iterator[Orphan]:
+        operation = getattr(stage.client("ec2"), delete)
+        for row in described(stage, describe, key):
+            yield Orphan(type_, row[name], functools.partial(operation, **{name: row[name]}))
+
+    return find
 
 
 def instances(stage: Stage) -> Iterator[Orphan]:
@@ -176,13 +194,6 @@ def nat_gateways(stage: Stage) -> Iterator[Orphan]:
             )
 
 
-def addresses(stage: Stage) -> Iterator[Orphan]:
-    ec2 = stage.client("ec2")
-    for address in ec2.describe_addresses(Filters=stage.tag_filters)["Addresses"]:
-        id_ = address["AllocationId"]
-        yield Orphan("aws_eip", id_, functools.partial(ec2.release_address, AllocationId=id_))
-
-
 def routes(stage: Stage) -> Iterator[Orphan]:
     """Of known tables; with an unknown one, its routes go."""
     ec2 = stage.client("ec2")
@@ -206,20 +217,6 @@ def route_table_associations(stage: Stage) -> Iterator[Orphan]:
                     id_,
                     functools.partial(ec2.disassociate_route_table, AssociationId=id_),
                 )
-
-
-def route_tables(stage: Stage) -> Iterator[Orphan]:
-    ec2 = stage.client("ec2")
-    for table in described(stage, "describe_route_tables", "RouteTables"):
-        id_ = table["RouteTableId"]
-        yield Orphan("aws_route_table", id_, functools.partial(ec2.delete_route_table, RouteTableId=id_))
-
-
-def subnets(stage: Stage) -> Iterator[Orphan]:
-    ec2 = stage.client("ec2")
-    for subnet in described(stage, "describe_subnets", "Subnets"):
-        id_ = subnet["SubnetId"]
-        yield Orphan("aws_subnet", id_, functools.partial(ec2.delete_subnet, SubnetId=id_))
 
 
 def internet_gateways(stage: Stage) -> Iterator[Orphan]:
@@ -254,20 +251,6 @@ def security_groups(stage: Stage) -> Iterator[Orphan]:
         id_ = group["GroupId"]
         if group["GroupName"] != "default":  # goes with its VPC
             yield Orphan("aws_security_group", id_, functools.partial(ec2.delete_security_group, GroupId=id_))
-
-
-def vpcs(stage: Stage) -> Iterator[Orphan]:
-    ec2 = stage.client("ec2")
-    for vpc in described(stage, "describe_vpcs", "Vpcs"):
-        id_ = vpc["VpcId"]
-        yield Orphan("aws_vpc", id_, functools.partial(ec2.delete_vpc, VpcId=id_))
-
-
-def key_pairs(stage: Stage) -> Iterator[Orphan]:
-    ec2 = stage.client("ec2")
-    for pair in ec2.describe_key_pairs(Filters=stage.tag_filters)["KeyPairs"]:
-        name = pair["KeyName"]
-        yield Orphan("aws_key_pair", name, functools.partial(ec2.delete_key_pair, KeyName=name))
 
 
 # -- database ----------------------------------------------------------------------------------------------------------
@@ -427,20 +410,20 @@ FINDERS: tuple[Callable[[Stage], Iterator[Orphan]], ...] = (
     launch_templates,
     load_balancers,
     instances,
-    key_pairs,
+    removed_by("delete_key_pair", "aws_key_pair", "describe_key_pairs", "KeyPairs", "KeyName"),
     databases,
     database_groups,
     parameters,
     nat_gateways,
-    addresses,
+    removed_by("release_address", "aws_eip", "describe_addresses", "Addresses", "AllocationId"),
     routes,
     route_table_associations,
-    route_tables,
+    removed_by("delete_route_table", "aws_route_table", "describe_route_tables", "RouteTables", "RouteTableId"),
     security_group_rules,
     security_groups,
-    subnets,
+    removed_by("delete_subnet", "aws_subnet", "describe_subnets", "Subnets", "SubnetId"),
     internet_gateways,
-    vpcs,
+    removed_by("delete_vpc", "aws_vpc", "describe_vpcs", "Vpcs", "VpcId"),
 )
 
 
