@@ -163,7 +163,7 @@ variable "health_check_path" {
 variable "health_check_interval" {
   description = "Seconds between two checks of an instance."
   type        = number
-  default     = 10
+  default     = 5
 
   validation {
     condition     = var.health_check_interval >= 5 && var.health_check_interval <= 300 && floor(var.health_check_interval) == var.health_check_interval
@@ -174,7 +174,7 @@ variable "health_check_interval" {
 variable "health_check_timeout" {
   description = "Seconds after which a check without an answer counts as failed."
   type        = number
-  default     = 5
+  default     = 4
 
   validation {
     condition     = var.health_check_timeout >= 2 && var.health_check_timeout <= 120 && floor(var.health_check_timeout) == var.health_check_timeout
