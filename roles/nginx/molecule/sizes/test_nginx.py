@@ -15,7 +15,7 @@ def test_it_listens_on_that_port_only(host):
 
 def test_a_larger_body_is_refused(host):
     assert status(host, "/", "--data", "x" * 1025) == "413"
-    assert status(host, "/", "--data", "x" * 1024) == "502", "passed on, to a uWSGI that is not there"
+    assert status(host, "/", "--data", "x" * 1024) == "503", "passed on, to a uWSGI that is not there"
 
 
 def test_static_files_of_that_application_are_served(host):
