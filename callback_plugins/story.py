@@ -20,6 +20,7 @@ description:
     and whenever its result has another C(progress).
   - An error message with three parts (what failed, where to look, what to type) is printed as it is, and once.
   - The failure of a task that has a rescue is not printed, because the rescue says what it means.
+  - The last line is how long it took, and each chapter (a play's name up to a comma).
   - With C(-v) everything is printed as Ansible does by default.
 extends_documentation_fragment:
   - default_callback
@@ -42,16 +43,22 @@ class CallbackModule(DefaultCallback):
         self._waiting: dict[tuple[str, str], tuple[float, float, str]] = {}
         # Hosts that the present task has changed.
         self._changed: list[str] = []
+        self._seconds: dict[str, float] = {}  # by chapter
+        self._chapter = ("", time.monotonic())  # the present one, and when it began
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """A play's name."""
         self._write_changes()
+        self._begin_chapter(play.get_name().split(",")[0])
         super().v2_playbook_on_play_start(play)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """The end."""
         self._write_changes()
+        self._begin_chapter("")
         super().v2_playbook_on_stats(stats)
+        chapters = [f"{name} {round(seconds)} s" for name, seconds in self._seconds.items() if round(seconds)]
+        self._display.display(f"Took {round(sum(self._seconds.values()))} s: {', '.join(chapters) or 'nothing long'}")
 
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
         """A handler is a task like others."""
@@ -130,6 +137,14 @@ class CallbackModule(DefaultCallback):
         self._display.display(
             f"waiting: [{self.host_label(result)}] {self._title()}{waited}", color=constants.COLOR_DEBUG
         )
+
+    def _begin_chapter(self, name: str) -> None:
+        """Count the time until now for the one before."""
+        now = time.monotonic()
+        before, since = self._chapter
+        if before:
+            self._seconds[before] = self._seconds.get(before, 0) + now - since
+        self._chapter = (name, now)
 
     def _write_changes(self) -> None:
         """One line for the task that has just ended, if it changed something."""
