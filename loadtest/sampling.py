@@ -141,10 +141,14 @@ class Sampler:
     def _look_at_group(self) -> None:
         self.samples.append({"at": round(self.clock() - self.started_at, 3), **self.look()})
 
+    @property
+    def _alarm_prefixes(self) -> tuple[str, str]:
+        """What the names of the group's alarms begin with: ours, and those that target tracking makes."""
+        return f"{self.target.autoscaling_group}-", f"TargetTracking-{self.target.autoscaling_group}-"
+
     def _look_at_alarms(self) -> None:
-        for alarm in self.cloudwatch.describe_alarms(AlarmNamePrefix=f"{self.target.autoscaling_group}-")[
-            "MetricAlarms"
-        ]:
+        found = [self.cloudwatch.describe_alarms(AlarmNamePrefix=prefix) for prefix in self._alarm_prefixes]
+        for alarm in [alarm for page in found for alarm in page["MetricAlarms"]]:
             name, state = alarm["AlarmName"], alarm["StateValue"]
             changed = alarm["StateUpdatedTimestamp"]
             first = not any(key[:2] == ("alarm", name) for key in self._seen)
@@ -163,7 +167,7 @@ class Sampler:
         for page in pages:
             for item in page["AlarmHistoryItems"]:
                 name, moment = item["AlarmName"], item["Timestamp"]
-                if not name.startswith(f"{self.target.autoscaling_group}-"):
+                if not name.startswith(self._alarm_prefixes):
                     continue
                 near = {("alarm", name, round(moment.timestamp()) + offset) for offset in (-1, 0, 1)}
                 if not near & {(key[0], key[1], key[-1]) for key in self._seen if key[0] == "alarm"}:

@@ -220,7 +220,26 @@ resource "aws_autoscaling_group" "fleet" {
 
 # ---- Scaling: many at once when busy, fewer at once when idle ------------------
 
+resource "aws_autoscaling_policy" "target" {
+  count = var.scaling_policy == "target_tracking" ? 1 : 0
+
+  name                      = "${var.name}-target"
+  autoscaling_group_name    = aws_autoscaling_group.fleet.name
+  policy_type               = "TargetTrackingScaling"
+  estimated_instance_warmup = var.scaling_cooldown
+
+  target_tracking_configuration {
+    target_value = var.target_cpu
+
+    predefined_metric_specification {
+      predefined_metric_type = "ASGAverageCPUUtilization"
+    }
+  }
+}
+
 resource "aws_autoscaling_policy" "scale_out" {
+  count = var.scaling_policy == "thresholds" ? 1 : 0
+
   name                   = "${var.name}-scale-out"
   autoscaling_group_name = aws_autoscaling_group.fleet.name
   policy_type            = "SimpleScaling"
@@ -230,6 +249,8 @@ resource "aws_autoscaling_policy" "scale_out" {
 }
 
 resource "aws_autoscaling_policy" "scale_in" {
+  count = var.scaling_policy == "thresholds" ? 1 : 0
+
   name                   = "${var.name}-scale-in"
   autoscaling_group_name = aws_autoscaling_group.fleet.name
   policy_type            = "SimpleScaling"
@@ -239,6 +260,8 @@ resource "aws_autoscaling_policy" "scale_in" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "cpu_high" {
+  count = var.scaling_policy == "thresholds" ? 1 : 0
+
   alarm_name          = "${var.name}-cpu-high"
   alarm_description   = "Average CPU of the fleet >= ${var.scale_out_cpu_threshold} %: add ${var.scale_out_adjustment} instances"
   namespace           = "AWS/EC2"
@@ -249,10 +272,12 @@ resource "aws_cloudwatch_metric_alarm" "cpu_high" {
   threshold           = var.scale_out_cpu_threshold
   period              = var.alarm_period
   evaluation_periods  = var.alarm_evaluation_periods
-  alarm_actions       = [aws_autoscaling_policy.scale_out.arn]
+  alarm_actions       = [aws_autoscaling_policy.scale_out[0].arn]
 }
 
 resource "aws_cloudwatch_metric_alarm" "cpu_low" {
+  count = var.scaling_policy == "thresholds" ? 1 : 0
+
   alarm_name          = "${var.name}-cpu-low"
   alarm_description   = "Average CPU of the fleet <= ${var.scale_in_cpu_threshold} %: remove ${- var.scale_in_adjustment} instances"
   namespace           = "AWS/EC2"
@@ -263,7 +288,7 @@ resource "aws_cloudwatch_metric_alarm" "cpu_low" {
   threshold           = var.scale_in_cpu_threshold
   period              = var.alarm_period
   evaluation_periods  = var.alarm_evaluation_periods
-  alarm_actions       = [aws_autoscaling_policy.scale_in.arn]
+  alarm_actions       = [aws_autoscaling_policy.scale_in[0].arn]
 }
 
 # Looked at while instances are replaced: a version that fails is taken back (roles/fleet). It has no action of its own.

@@ -273,6 +273,28 @@ variable "deregistration_delay" {
 
 # ---- Scaling -----------------------------------------------------------------
 
+variable "scaling_policy" {
+  description = "How the group follows its CPU: thresholds (an alarm adds a fixed number of instances, another removes some) or target_tracking (AWS adds and removes as many as keep it at target_cpu)."
+  type        = string
+  default     = "thresholds"
+
+  validation {
+    condition     = contains(["thresholds", "target_tracking"], var.scaling_policy)
+    error_message = "scaling_policy is ${var.scaling_policy}: type thresholds or target_tracking."
+  }
+}
+
+variable "target_cpu" {
+  description = "Average CPU of the fleet in percent that target_tracking keeps."
+  type        = number
+  default     = 40
+
+  validation {
+    condition     = var.target_cpu > 0 && var.target_cpu <= 100
+    error_message = "target_cpu is ${var.target_cpu}: type a percentage above 0, at most 100, for example 40."
+  }
+}
+
 variable "scale_out_cpu_threshold" {
   description = "Average CPU of the fleet in percent, at or above which instances are added."
   type        = number

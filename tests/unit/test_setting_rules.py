@@ -79,6 +79,7 @@ TEXTS = {
         "",
     ],
     "load_balancing_algorithm": ["round_robin", "weighted_random", ""],
+    "scaling_policy": ["target_tracking", "step", ""],
     "domain_name": ["www.example.com"],
     "certificate_arn": ["arn:aws:acm:us-east-1:123456789012:certificate/1", "certificate"],
     "health_check_path": ["/", "/a?b=c", "health", "", "/with blank", "/" + "a" * 1023, "/" + "a" * 1024],

@@ -115,16 +115,16 @@ run "defaults" {
 
   assert {
     condition = (
-      aws_cloudwatch_metric_alarm.cpu_high.comparison_operator == "GreaterThanOrEqualToThreshold" && aws_cloudwatch_metric_alarm.cpu_high.threshold == 40 &&
-      aws_autoscaling_policy.scale_out.scaling_adjustment == 10 && aws_cloudwatch_metric_alarm.cpu_high.alarm_actions == toset([aws_autoscaling_policy.scale_out.arn])
+      aws_cloudwatch_metric_alarm.cpu_high[0].comparison_operator == "GreaterThanOrEqualToThreshold" && aws_cloudwatch_metric_alarm.cpu_high[0].threshold == 40 &&
+      aws_autoscaling_policy.scale_out[0].scaling_adjustment == 10 && aws_cloudwatch_metric_alarm.cpu_high[0].alarm_actions == toset([aws_autoscaling_policy.scale_out[0].arn])
     )
     error_message = "CPU >= 40 %: ten more."
   }
 
   assert {
     condition = (
-      aws_cloudwatch_metric_alarm.cpu_low.comparison_operator == "LessThanOrEqualToThreshold" && aws_cloudwatch_metric_alarm.cpu_low.threshold == 10 &&
-      aws_autoscaling_policy.scale_in.scaling_adjustment == -5 && aws_cloudwatch_metric_alarm.cpu_low.alarm_actions == toset([aws_autoscaling_policy.scale_in.arn])
+      aws_cloudwatch_metric_alarm.cpu_low[0].comparison_operator == "LessThanOrEqualToThreshold" && aws_cloudwatch_metric_alarm.cpu_low[0].threshold == 10 &&
+      aws_autoscaling_policy.scale_in[0].scaling_adjustment == -5 && aws_cloudwatch_metric_alarm.cpu_low[0].alarm_actions == toset([aws_autoscaling_policy.scale_in[0].arn])
     )
     error_message = "CPU <= 10 %: five fewer."
   }
@@ -165,6 +165,7 @@ run "limits_are_allowed" {
     load_balancing_algorithm = "round_robin"
     asg_min_size             = 20
     alarm_period             = 10
+    health_check_interval    = 10
     health_check_timeout     = 9
   }
 }
@@ -368,6 +369,52 @@ run "deregistration_too_long" {
   }
 
   expect_failures = [var.deregistration_delay]
+}
+
+run "target_tracking" {
+  command = plan
+
+  variables {
+    scaling_policy = "target_tracking"
+    target_cpu     = 50
+  }
+
+  assert {
+    condition = (
+      length(aws_autoscaling_policy.scale_out) + length(aws_autoscaling_policy.scale_in) == 0 &&
+      length(aws_cloudwatch_metric_alarm.cpu_high) + length(aws_cloudwatch_metric_alarm.cpu_low) == 0
+    )
+    error_message = "AWS makes the alarms of target tracking itself."
+  }
+
+  assert {
+    condition = (
+      aws_autoscaling_policy.target[0].policy_type == "TargetTrackingScaling" &&
+      aws_autoscaling_policy.target[0].target_tracking_configuration[0].target_value == 50 &&
+      aws_autoscaling_policy.target[0].target_tracking_configuration[0].predefined_metric_specification[0].predefined_metric_type == "ASGAverageCPUUtilization"
+    )
+    error_message = "The group's average CPU is kept at 50 %."
+  }
+}
+
+run "unknown_scaling_policy" {
+  command = plan
+
+  variables {
+    scaling_policy = "luck"
+  }
+
+  expect_failures = [var.scaling_policy]
+}
+
+run "target_of_nothing" {
+  command = plan
+
+  variables {
+    target_cpu = 0
+  }
+
+  expect_failures = [var.target_cpu]
 }
 
 run "thresholds_crossed" {
