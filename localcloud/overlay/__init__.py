@@ -11,6 +11,7 @@ from localcloud.overlay import (
     cloudwatch,
     ec2,
     elbv2,
+    iam,
     instance_refresh,
     interfaces,
     lifecycle_hooks,
@@ -32,6 +33,7 @@ def install() -> None:
     cloudwatch.install()
     ec2.install()
     elbv2.install()
+    iam.install()
     interfaces.install()
     rds.install()
     refusals.install()
