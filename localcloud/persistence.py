@@ -14,7 +14,7 @@ import os
 import pickle
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import moto
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -55,7 +55,7 @@ class _Pickler(pickle.Pickler):
         if isinstance(obj, Certificate):  # ACM's
             return _certificate, (obj.public_bytes(Encoding.PEM),)
         if type(obj) is IAMBackend:
-            create, arguments, state, *_ = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+            create, arguments, state, *_ = cast(tuple[Any, ...], obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL))
             return create, arguments, iam.without_unattached_aws_policies(state)
         return NotImplemented
 

@@ -15,6 +15,7 @@ from localcloud.overlay import (
     instance_refresh,
     interfaces,
     lifecycle_hooks,
+    machine_images,
     rds,
     refusals,
     scaling_policies,
@@ -35,6 +36,7 @@ def install() -> None:
     elbv2.install()
     iam.install()
     interfaces.install()
+    machine_images.install()  # after ec2: it is asked first
     rds.install()
     refusals.install()
     security_groups.install()

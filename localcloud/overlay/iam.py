@@ -37,7 +37,7 @@ def install() -> None:
             attach(self, target)
 
     IAMBackend._init_aws_policies = init_aws_policies  # type: ignore[method-assign]
-    ManagedPolicy.attach_to = attach_once  # type: ignore[method-assign]
+    ManagedPolicy.attach_to = attach_once  # type: ignore[method-assign,assignment]
     backend: Any = IAMBackend
     for method in (
         "create_policy_version",
