@@ -10,6 +10,7 @@ from localcloud.overlay import (
     autoscaling_requests,
     cloudwatch,
     ec2,
+    ec2_filters,
     elbv2,
     iam,
     instance_refresh,
@@ -33,6 +34,7 @@ def install() -> None:
     scheduled_actions.install()
     cloudwatch.install()
     ec2.install()
+    ec2_filters.install()
     elbv2.install()
     iam.install()
     interfaces.install()

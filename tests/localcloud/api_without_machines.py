@@ -3,6 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from werkzeug.serving import make_server
 
@@ -15,8 +16,18 @@ with tempfile.TemporaryDirectory() as directory:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     from localcloud import overlay
+    from localcloud.backends import API_LOCK
 
 overlay.install()
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+api = DomainDispatcherApplication(create_backend_app)
+
+
+def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Behind the lock, as in the local cloud's server: some requests release it for a while."""
+    with API_LOCK:
+        return list(api(environ, start_response))
+
+
+server = make_server("127.0.0.1", 0, application, threaded=True)
 print(server.server_port, flush=True)
 server.serve_forever()
