@@ -15,6 +15,7 @@ from localcloud.overlay import (
     iam,
     instance_refresh,
     interfaces,
+    launch_template_versions,
     lifecycle_hooks,
     machine_images,
     rds,
@@ -38,6 +39,7 @@ def install() -> None:
     elbv2.install()
     iam.install()
     interfaces.install()
+    launch_template_versions.install()
     machine_images.install()  # after ec2: it is asked first
     rds.install()
     refusals.install()
