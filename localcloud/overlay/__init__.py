@@ -23,6 +23,7 @@ from localcloud.overlay import (
     scaling_policies,
     scheduled_actions,
     security_groups,
+    traffic_sources,
 )
 
 
@@ -44,3 +45,4 @@ def install() -> None:
     rds.install()
     refusals.install()
     security_groups.install()
+    traffic_sources.install()
