@@ -18,6 +18,7 @@ from localcloud.overlay import (
     launch_template_versions,
     lifecycle_hooks,
     machine_images,
+    placement_groups,
     rds,
     refusals,
     scaling_policies,
@@ -42,6 +43,7 @@ def install() -> None:
     interfaces.install()
     launch_template_versions.install()
     machine_images.install()  # after ec2: it is asked first
+    placement_groups.install()
     rds.install()
     refusals.install()
     security_groups.install()
