@@ -251,6 +251,12 @@ class DockerHost:
         output = self.api.exec_start(exec_id)
         return self.api.exec_inspect(exec_id)["ExitCode"], output.decode(errors="replace")
 
+    def output(self, image: str, command: list[str]) -> str:
+        """What a command says that is run in a container of its own, without a network."""
+        labels = self.settings.labels("helper", "output")
+        said: bytes = self.client.containers.run(image, command, labels=labels, network_mode="none", remove=True)
+        return said.decode(errors="replace")
+
     def console(self, container_id: str, lines: int) -> bytes:
         """The last lines that a container wrote to its console; nothing when it is gone."""
         with contextlib.suppress(docker.errors.NotFound):

@@ -26,11 +26,11 @@ from moto.rds.models import DBInstance, DBParameterGroup, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from localcloud.config import DNS_SUFFIX
-from localcloud.overlay import rds_parameters, rds_snapshots
+from localcloud.overlay import rds_parameters, rds_snapshots, rds_versions
 from localcloud.overlay.interfaces import create_interface
+from localcloud.overlay.rds_versions import POSTGRES_MAJOR
 
 LOGGER = logging.getLogger(__name__)
-POSTGRES_MAJOR = "17"  # what the image has
 
 # Changes that wait for the maintenance window unless they are asked for at once; as DescribeDBInstances names them.
 DEFERRED = {
@@ -119,6 +119,7 @@ def master_password(database: Any) -> str:
 def install() -> None:
     """Change moto's RDS classes."""
     rds_snapshots.install()
+    rds_versions.install()
     _install_instances()
     _install_changes()
     _install_removal()

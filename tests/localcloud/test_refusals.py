@@ -62,7 +62,7 @@ def test_no_operation_answers_with_a_hiccup(client: Callable[[str], Any], servic
 @pytest.mark.parametrize(
     ("service", "operation", "arguments", "code", "text"),
     [
-        ("rds", "describe_db_engine_versions", {}, "InvalidAction", "operation DescribeDBEngineVersions"),
+        ("rds", "describe_db_proxy_endpoints", {}, "InvalidAction", "operation DescribeDBProxyEndpoints"),
         ("cloudwatch", "list_metric_streams", {}, "InvalidAction", "operation ListMetricStreams"),
         ("ssm", "list_associations", {}, "InvalidAction", "operation ListAssociations"),
         ("rds", "delete_db_proxy", {"DBProxyName": "none"}, "InvalidParameterValue", "DeleteDBProxy"),
@@ -86,6 +86,6 @@ def test_a_missing_filter_is_named(client: Callable[[str], Any]) -> None:
     # moto looks at a filter only where there is something to be filtered.
     image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, InstanceType="t3.micro")
-    with pytest.raises(ClientError, match="network-interface.subnet-id") as refused:
-        ec2.describe_instances(Filters=[{"Name": "network-interface.subnet-id", "Values": ["subnet-1"]}])
+    with pytest.raises(ClientError, match="network-interface.ipv6-native") as refused:
+        ec2.describe_instances(Filters=[{"Name": "network-interface.ipv6-native", "Values": ["true"]}])
     assert refused.value.response["Error"]["Code"] == "InvalidParameterValue"
