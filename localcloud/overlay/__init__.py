@@ -25,6 +25,7 @@ from localcloud.overlay import (
     scheduled_actions,
     security_groups,
     traffic_sources,
+    vpc_endpoint_services,
 )
 
 
@@ -48,3 +49,4 @@ def install() -> None:
     refusals.install()
     security_groups.install()
     traffic_sources.install()
+    vpc_endpoint_services.install()

@@ -13,13 +13,14 @@ from localcloud.machine_images import MachineImages
 with tempfile.TemporaryDirectory() as directory:
     # moto reads it when it is imported.
     os.environ["MOTO_AMIS_PATH"] = MachineImages(Settings(0, Path(directory))).write_amis_file()
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
     from localcloud import overlay
     from localcloud.backends import API_LOCK
+    from localcloud.overlay import refusals
 
 overlay.install()
-api = DomainDispatcherApplication(create_backend_app)
+api = DomainDispatcherApplication(refusals.create_app)
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:

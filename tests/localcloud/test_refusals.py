@@ -89,3 +89,22 @@ def test_a_missing_filter_is_named(client: Callable[[str], Any]) -> None:
     with pytest.raises(ClientError, match="network-interface.ipv6-native") as refused:
         ec2.describe_instances(Filters=[{"Name": "network-interface.ipv6-native", "Values": ["true"]}])
     assert refused.value.response["Error"]["Code"] == "InvalidParameterValue"
+
+
+@pytest.mark.essential
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("cloudformation", "describe_stacks"),  # a package of moto's for it is not installed
+        ("apigateway", "get_rest_apis"),
+        ("glue", "get_databases"),
+        ("gamelift", "list_fleets"),  # moto has none
+        ("ssm-incidents", "list_replication_sets"),
+    ],
+)
+def test_a_missing_service_is_named(client: Callable[[str], Any], service: str, operation: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        getattr(client(service), operation)()
+    assert refused.value.response["Error"]["Code"] == "InvalidAction"
+    assert f"The local cloud does not have the service {service}" in refused.value.response["Error"]["Message"]
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
