@@ -44,6 +44,7 @@ DEFERRED = {
     "storage_type": "StorageType",
 }
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+INCOMPATIBLE_NETWORK = "incompatible-network"
 RESTARTING = ("db_instance_class", "engine_version", "port")  # changes that a running server restarts for
 
 # -- what the reconciler asks ---------------------------------------------------------------------------------------
@@ -124,6 +125,14 @@ def install() -> None:
     _install_changes()
     _install_removal()
     _install_parameters()
+
+
+def fail_for_network(database: Any, reason: str) -> None:
+    """The database can't be made in its VPC; an event of RDS says why."""
+    database.status = INCOMPATIBLE_NETWORK
+    database.add_event("DB_INSTANCE_CREATE")
+    event = database.backend.events[-1]
+    event.message, event.event_categories = f"The DB instance is in an incompatible network. {reason}", ["failure"]
 
 
 def _require_status(database: Any, *statuses: str) -> None:

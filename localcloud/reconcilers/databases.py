@@ -20,6 +20,7 @@ from localcloud.controller import Action, Observed
 from localcloud.docker_host import Container, DockerHost, File
 from localcloud.overlay import rds, rds_snapshots, rds_versions
 from localcloud.overlay.interfaces import delete_interface
+from localcloud.reconcilers import networks
 
 LOGGER = logging.getLogger(__name__)
 KIND = "database"
@@ -82,9 +83,13 @@ class Databases:
             what = functools.partial(self._delete, database, container)
         elif container is None:
             if status == "creating":
-                if database.interface.subnet.vpc_id in observed.networks:
+                vpc_id = database.interface.subnet.vpc_id
+                if vpc_id in observed.networks:
                     what = functools.partial(self._run, database, None)
-            elif status != "failed":
+                elif vpc_id in networks.unavailable:
+                    rds.fail_for_network(database, networks.unavailable[vpc_id])
+                    LOGGER.error("%s: %s", database.db_instance_identifier, networks.unavailable[vpc_id])
+            elif status not in ("failed", rds.INCOMPATIBLE_NETWORK):
                 LOGGER.error("%s: %s", database.db_instance_identifier, MISSING_DATA)
                 database.status = "failed"
         elif status in STARTING:
