@@ -48,7 +48,8 @@ class Networks:
                     actions.append(Action(vpc.id, f"create network {vpc.cidr_block}", create))
             elif holder.id in in_use:
                 has = f"VPC {holder.id} ({holder.cidr_block}) has"
-                say_unavailable(vpc.id, vpc.cidr_block, has, f"aws ec2 delete-vpc --vpc-id {holder.id}")
+                look = f"aws ec2 describe-network-interfaces --filters Name=vpc-id,Values={holder.id}"
+                say_unavailable(vpc.id, vpc.cidr_block, has, f"end what is in that one ({look})")
             else:
                 give_way = functools.partial(self._remove, holder.id, observed.networks[holder.id])
                 actions.append(Action(holder.id, f"give way to {vpc.id}", give_way))
@@ -70,20 +71,22 @@ class Networks:
             port = found.labels.get(LABEL_PORT)
             if port:
                 has = f"VPC {found.labels.get(LABEL_ID)} of the local cloud at port {port} has"
-                say_unavailable(vpc_id, cidr, has, f"LOCALCLOUD_PORT={port} python -m localcloud down")
+                say_unavailable(vpc_id, cidr, has, f"type: LOCALCLOUD_PORT={port} python -m localcloud down")
             else:
-                say_unavailable(vpc_id, cidr, f"Docker's network {found.name} has", f"docker network rm {found.name}")
+                say_unavailable(
+                    vpc_id, cidr, f"Docker's network {found.name} has", f"type: docker network rm {found.name}"
+                )
 
     def _remove(self, vpc_id: str, network_id: str) -> None:
         self._docker.remove_container(self._docker.settings.resource_name(f"metadata-{vpc_id}"))
         self._docker.remove_network(network_id)
 
 
-def say_unavailable(vpc_id: str, cidr: str, has: str, command: str) -> None:
-    """Remember, and say once in the log, why a VPC has no network."""
+def say_unavailable(vpc_id: str, cidr: str, has: str, otherwise: str) -> None:
+    """Remember, and say once in the log, why a VPC has no network: what `has` its addresses, and what to do `otherwise`."""
     reason = (
         f"VPC {vpc_id} ({cidr}) can't have its addresses on this machine: {has} them, and Docker gives them once. "
-        f"Use a VPC with another CIDR block, or type: {command}"
+        f"Use a VPC with another CIDR block, or {otherwise}."
     )
     if unavailable.get(vpc_id) != reason:
         LOGGER.error("%s", reason)
