@@ -83,7 +83,7 @@ class Networks:
 
 
 def say_unavailable(vpc_id: str, cidr: str, has: str, otherwise: str) -> None:
-    """Remember, and say once in the log, why a VPC has no network: what `has` its addresses, and what to do `otherwise`."""
+    """Remember, and say once in the log, why a VPC has no network: what `has` its addresses, what to do `otherwise`."""
     reason = (
         f"VPC {vpc_id} ({cidr}) can't have its addresses on this machine: {has} them, and Docker gives them once. "
         f"Use a VPC with another CIDR block, or {otherwise}."
