@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import ipaddress
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
@@ -49,6 +50,14 @@ class Container:
     @property
     def running(self) -> bool:
         return self.state == "running"
+
+
+@dataclass(frozen=True)
+class Network:
+    """Any of Docker's networks."""
+
+    name: str
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,15 @@ class DockerHost:
             labels=self.settings.labels("vpc", vpc_id),
             options={"com.docker.network.bridge.name": self.settings.bridge_name(vpc_id)},
         )
+
+    def network_over(self, cidr: str) -> Network | None:
+        """A network of Docker's, whoever's, that has some of these addresses."""
+        wanted = ipaddress.ip_network(cidr)
+        for row in self.api.networks():
+            subnets = [config["Subnet"] for config in row["IPAM"]["Config"] or [] if ":" not in config["Subnet"]]
+            if any(wanted.overlaps(ipaddress.ip_network(subnet)) for subnet in subnets):
+                return Network(row["Name"], row["Labels"] or {})
+        return None
 
     def remove_network(self, network_id: str) -> None:
         with contextlib.suppress(docker.errors.NotFound):
@@ -250,6 +268,12 @@ class DockerHost:
         exec_id = self.api.exec_create(container_id, command, user=user)["Id"]
         output = self.api.exec_start(exec_id)
         return self.api.exec_inspect(exec_id)["ExitCode"], output.decode(errors="replace")
+
+    def output(self, image: str, command: list[str]) -> str:
+        """What a command says that is run in a container of its own, without a network."""
+        labels = self.settings.labels("helper", "output")
+        said: bytes = self.client.containers.run(image, command, labels=labels, network_mode="none", remove=True)
+        return said.decode(errors="replace")
 
     def console(self, container_id: str, lines: int) -> bytes:
         """The last lines that a container wrote to its console; nothing when it is gone."""

@@ -234,6 +234,10 @@ def meta_data(instance: Any) -> Tree:
         "services": {"domain": "amazonaws.com", "partition": instance.ec2_backend.partition},
         "system": "nitro",
     }
+    if instance.placement.group_name:
+        tree["placement"]["group-name"] = instance.placement.group_name
+    if instance.placement.partition_number:
+        tree["placement"]["partition-number"] = str(instance.placement.partition_number)
     if instance.public_ip:
         tree |= {"public-hostname": instance.public_dns_name or "", "public-ipv4": instance.public_ip}
     key_pair = instance.ec2_backend.key_pairs.get(instance.key_name)

@@ -14,7 +14,7 @@ import os
 import pickle
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import moto
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -26,9 +26,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509 import Certificate, load_pem_x509_certificate
+from moto.iam.models import IAMBackend
 from moto.ssm.models import ParameterDict
 
+from localcloud import backends
 from localcloud.backends import API_LOCK, SERVICES, backend_dict
+from localcloud.overlay import iam
 
 LOGGER = logging.getLogger(__name__)
 
@@ -51,6 +54,9 @@ class _Pickler(pickle.Pickler):
             return _private_key, (pem,)
         if isinstance(obj, Certificate):  # ACM's
             return _certificate, (obj.public_bytes(Encoding.PEM),)
+        if type(obj) is IAMBackend:
+            create, arguments, state, *_ = cast(tuple[Any, ...], obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL))
+            return create, arguments, iam.without_unattached_aws_policies(state)
         return NotImplemented
 
 
@@ -143,4 +149,6 @@ class StateStore:
         with API_LOCK:
             for service, accounts in saved["services"].items():
                 backend_dict(service).update(accounts)
+            for backend in backends.each("iam"):
+                iam.add_aws_policies(backend)
         return True

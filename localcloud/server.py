@@ -35,12 +35,13 @@ def serve(settings: Settings) -> None:
     images = MachineImages(settings)
     os.environ["MOTO_AMIS_PATH"] = images.write_amis_file()
 
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
     from werkzeug.serving import make_server
 
     from localcloud import instance_metadata, overlay
     from localcloud.backends import SERVICES, STATELESS
     from localcloud.controller import Controller
+    from localcloud.overlay import refusals
     from localcloud.persistence import StateStore
     from localcloud.wiring import build_reconcilers
 
@@ -54,9 +55,9 @@ def serve(settings: Settings) -> None:
 
     def create_app(service: Any) -> Any:
         """moto's application of a service, made with the first request to it."""
-        if service not in (*SERVICES, *STATELESS):
+        if service not in (None, *SERVICES, *STATELESS):
             LOGGER.warning("%s: its state is not kept: it is lost with this process, and nothing is behind it", service)
-        return create_backend_app(service)
+        return refusals.create_app(service)
 
     api = DomainDispatcherApplication(create_app)
     application = _one_at_a_time(api, controller.wake, store.save, controller.passes, settings.home)

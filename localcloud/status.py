@@ -146,7 +146,13 @@ def _broken(client: Callable[[str], Any]) -> Rows:
     for database in rds.describe_db_instances()["DBInstances"]:
         state = database["DBInstanceStatus"]
         if state in ("failed", "storage-full") or state.startswith("incompatible-"):
-            yield database["DBInstanceIdentifier"], state, log
+            name = database["DBInstanceIdentifier"]
+            events = rds.describe_events(SourceIdentifier=name, SourceType="db-instance")["Events"]
+            failures = [event["Message"] for event in events if "failure" in event["EventCategories"]]
+            yield name, state, (failures or [log])[-1]
+    for balancer in client("elbv2").describe_load_balancers()["LoadBalancers"]:
+        if balancer["State"]["Code"] == "failed":
+            yield balancer["LoadBalancerName"], "failed", balancer["State"].get("Reason", log)
     for snapshot in rds.describe_db_snapshots()["DBSnapshots"]:
         if snapshot["Status"] == "failed":
             yield snapshot["DBSnapshotIdentifier"], snapshot["Status"], log

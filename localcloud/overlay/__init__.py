@@ -10,15 +10,22 @@ from localcloud.overlay import (
     autoscaling_requests,
     cloudwatch,
     ec2,
+    ec2_filters,
     elbv2,
+    iam,
     instance_refresh,
     interfaces,
+    launch_template_versions,
     lifecycle_hooks,
+    machine_images,
+    placement_groups,
     rds,
     refusals,
     scaling_policies,
     scheduled_actions,
     security_groups,
+    traffic_sources,
+    vpc_endpoint_services,
 )
 
 
@@ -31,8 +38,15 @@ def install() -> None:
     scheduled_actions.install()
     cloudwatch.install()
     ec2.install()
+    ec2_filters.install()
     elbv2.install()
+    iam.install()
     interfaces.install()
+    launch_template_versions.install()
+    machine_images.install()  # after ec2: it is asked first
+    placement_groups.install()
     rds.install()
     refusals.install()
     security_groups.install()
+    traffic_sources.install()
+    vpc_endpoint_services.install()

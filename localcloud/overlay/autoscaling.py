@@ -20,6 +20,7 @@ from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.moto_api._internal import mock_random
 
 from localcloud.overlay import target_tracking
+from localcloud.overlay.machine_images import find_image
 
 DELETE_IN_PROGRESS = "Delete in progress"
 GROUP_NAME_TAG = "aws:autoscaling:groupName"
@@ -195,12 +196,9 @@ def resolve_template(backend: Any, spec: dict[str, Any]) -> LaunchTemplateVersio
         else:
             template = backend.ec2_backend.get_launch_template_by_name(spec.get("LaunchTemplateName"))
         version: LaunchTemplateVersion = template.get_version(spec.get("Version") or "$Default")
+        find_image(backend.ec2_backend, version.image_id)
     except (ServiceException, KeyError, ValueError, IndexError) as error:
         raise ValidationError(prefix + str(getattr(error, "message", error))) from error
-    if not version.image_id:
-        raise ValidationError(prefix + "The request must contain the parameter ImageId")
-    if version.image_id not in backend.ec2_backend.amis:
-        raise ValidationError(prefix + f"The image id '[{version.image_id}]' does not exist")
     return version
 
 

@@ -35,6 +35,7 @@ from localcloud.overlay.autoscaling import (
     remove_group,
     resolve_template,
 )
+from localcloud.overlay.machine_images import find_image
 
 # The processes of a group, which can be suspended one by one.
 PROCESSES = (
@@ -156,6 +157,16 @@ def _check_source(backend: Any, request: dict[str, Any]) -> None:
 
 def _install_backend() -> None:
     create = AutoScalingBackend.create_auto_scaling_group
+    create_configuration = AutoScalingBackend.create_launch_configuration
+
+    @functools.wraps(create_configuration)
+    def create_launch_configuration(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("image_id"):
+            try:
+                find_image(self.ec2_backend, kwargs["image_id"])
+            except ServiceException as error:
+                raise ValidationError(error.message) from error
+        return create_configuration(self, *args, **kwargs)
 
     @functools.wraps(create)
     def create_auto_scaling_group(self: Any, **kwargs: Any) -> Any:
@@ -353,6 +364,7 @@ def _install_backend() -> None:
         """What moto does in the request, the reconciler does in its next pass."""
 
     backend: Any = AutoScalingBackend
+    backend.create_launch_configuration = create_launch_configuration
     backend.create_auto_scaling_group = create_auto_scaling_group
     backend.delete_auto_scaling_group = delete_auto_scaling_group
     backend.set_desired_capacity = set_desired_capacity

@@ -346,6 +346,13 @@ def _install_load_balancers() -> None:
 
     ELBv2Backend.create_load_balancer = create_provisioning  # type: ignore[method-assign]
     ELBv2Backend.delete_load_balancer = delete_with_interface  # type: ignore[method-assign]
+
+    def load_balancer_state(self: Any) -> dict[str, str | None]:
+        return {"Code": self.state, "Reason": self.state_reason}
+
+    balancer: Any = FakeLoadBalancer
+    balancer.state_reason = None  # why it failed
+    balancer.load_balancer_state = property(load_balancer_state)
     FakeLoadBalancer.activate = activate  # type: ignore[method-assign]
     ELBv2Backend.set_security_groups = set_groups_of_interface  # type: ignore[method-assign]
     ELBv2Backend.set_subnets = set_subnets_moving_interface  # type: ignore[method-assign]

@@ -26,11 +26,11 @@ from moto.rds.models import DBInstance, DBParameterGroup, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from localcloud.config import DNS_SUFFIX
-from localcloud.overlay import rds_parameters, rds_snapshots
+from localcloud.overlay import rds_parameters, rds_snapshots, rds_versions
 from localcloud.overlay.interfaces import create_interface
+from localcloud.overlay.rds_versions import POSTGRES_MAJOR
 
 LOGGER = logging.getLogger(__name__)
-POSTGRES_MAJOR = "17"  # what the image has
 
 # Changes that wait for the maintenance window unless they are asked for at once; as DescribeDBInstances names them.
 DEFERRED = {
@@ -44,6 +44,7 @@ DEFERRED = {
     "storage_type": "StorageType",
 }
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+INCOMPATIBLE_NETWORK = "incompatible-network"
 RESTARTING = ("db_instance_class", "engine_version", "port")  # changes that a running server restarts for
 
 # -- what the reconciler asks ---------------------------------------------------------------------------------------
@@ -119,10 +120,19 @@ def master_password(database: Any) -> str:
 def install() -> None:
     """Change moto's RDS classes."""
     rds_snapshots.install()
+    rds_versions.install()
     _install_instances()
     _install_changes()
     _install_removal()
     _install_parameters()
+
+
+def fail_for_network(database: Any, reason: str) -> None:
+    """The database can't be made in its VPC; an event of RDS says why."""
+    database.status = INCOMPATIBLE_NETWORK
+    database.add_event("DB_INSTANCE_CREATE")
+    event = database.backend.events[-1]
+    event.message, event.event_categories = f"The DB instance is in an incompatible network. {reason}", ["failure"]
 
 
 def _require_status(database: Any, *statuses: str) -> None:

@@ -3,18 +3,24 @@
 moto raises NotImplementedError for an operation, a filter or an option that it does not have, and stumbles over values
 that it does not expect; its server makes an HTML page with status 500 of both. SDKs take a 500 for a hiccup, ask again
 for minutes, and nobody learns why. Here it is a 400 in the service's protocol that names what is missing, a line in the
-log, and one in `python -m localcloud status`. A fault in this project stays a 500.
+log, and one in `python -m localcloud status`; so it is for a service that moto lacks, or whose packages are not
+installed. A fault in this project stays a 500.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
+from xml.sax.saxutils import escape
 
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse
+from moto.moto_server.werkzeug_app import create_backend_app
 
 LOGGER = logging.getLogger(__name__)
 
@@ -22,6 +28,8 @@ LOGGER = logging.getLogger(__name__)
 refused: Counter[tuple[str, str]] = Counter()
 
 MISSING_ACTION = "action has not been implemented"  # moto's words
+SIGNED_FOR = re.compile(r"Credential=[^/]+/[^/]+/[^/]+/([^/]+)/aws4_request")  # whom a request is for
+CBOR = "rpc-v2-cbor"
 
 
 def install() -> None:
@@ -72,3 +80,41 @@ def _serialized(response: BaseResponse, code: str, message: str, status: int) ->
     headers["status"] = str(status)
     headers, body = response._enrich_response(headers, body)
     return status, headers, body
+
+
+# -- services -----------------------------------------------------------------------------------------------------
+
+
+def create_app(service: str | None) -> Any:
+    """moto's application of a service (WSGI), or one that refuses all. None: moto has no such service."""
+    if service is None:
+        return _refuse_service
+    try:
+        return create_backend_app(service)  # type: ignore[arg-type]
+    except ModuleNotFoundError as error:
+        LOGGER.warning("%s: %s", service, error)
+        return _refuse_service
+
+
+def _refuse_service(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    found = SIGNED_FOR.search(environ.get("HTTP_AUTHORIZATION", ""))
+    service = found.group(1) if found else "unknown"
+    what = f"does not have the service {service}"
+    LOGGER.warning("the local cloud %s", what)
+    refused[service, what] += 1
+    headers, body = _in_the_protocol_of(environ, "InvalidAction", f"The local cloud {what}.")
+    start_response("400 Bad Request", headers)
+    return [body]
+
+
+def _in_the_protocol_of(environ: dict[str, Any], code: str, message: str) -> tuple[list[tuple[str, str]], bytes]:
+    """An error as the client that sent this request reads it: headers and body."""
+    if environ.get("HTTP_SMITHY_PROTOCOL") == CBOR:
+        texts = [text.encode() for text in ("__type", code, "message", message)]
+        encoded = b"".join(b"\x79" + len(text).to_bytes(2, "big") + text for text in texts)
+        return [("Content-Type", "application/cbor"), ("Smithy-Protocol", CBOR)], b"\xa2" + encoded
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+        return [("Content-Type", "text/xml")], f"<ErrorResponse>{error}</ErrorResponse>".encode()
+    headers = [("Content-Type", "application/json"), ("x-amzn-errortype", code)]
+    return headers, json.dumps({"__type": code, "message": message}).encode()

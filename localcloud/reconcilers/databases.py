@@ -18,8 +18,9 @@ from localcloud.base_images import POSTGRESQL
 from localcloud.config import Settings
 from localcloud.controller import Action, Observed
 from localcloud.docker_host import Container, DockerHost, File
-from localcloud.overlay import rds, rds_snapshots
+from localcloud.overlay import rds, rds_snapshots, rds_versions
 from localcloud.overlay.interfaces import delete_interface
+from localcloud.reconcilers import networks
 
 LOGGER = logging.getLogger(__name__)
 KIND = "database"
@@ -33,6 +34,7 @@ SHARED_MEMORY = 256 * 1024 * 1024  # bytes; parallel queries need more than Dock
 # Transitional states that end with a server that accepts connections.
 STARTING = ("creating", "starting", "rebooting", "modifying")
 RUNNING = (*STARTING, "available", "resetting-master-credentials")
+VERSION_COMMAND = ["postgres", "--version"]
 MISSING_DATA = "its container is gone, and with it the data"
 
 
@@ -41,6 +43,7 @@ class Databases:
 
     def __init__(self, docker_host: DockerHost) -> None:
         self._docker = docker_host
+        rds_versions.read_version_with(functools.cache(self._image_version))
 
     def reconcile(self, observed: Observed) -> list[Action]:
         actions = []
@@ -80,9 +83,13 @@ class Databases:
             what = functools.partial(self._delete, database, container)
         elif container is None:
             if status == "creating":
-                if database.interface.subnet.vpc_id in observed.networks:
+                vpc_id = database.interface.subnet.vpc_id
+                if vpc_id in observed.networks:
                     what = functools.partial(self._run, database, None)
-            elif status != "failed":
+                elif vpc_id in networks.unavailable:
+                    rds.fail_for_network(database, networks.unavailable[vpc_id])
+                    LOGGER.error("%s: %s", database.db_instance_identifier, networks.unavailable[vpc_id])
+            elif status not in ("failed", rds.INCOMPATIBLE_NETWORK):
                 LOGGER.error("%s: %s", database.db_instance_identifier, MISSING_DATA)
                 database.status = "failed"
         elif status in STARTING:
@@ -173,9 +180,12 @@ class Databases:
 
     def _version(self, container_id: str) -> str:
         """PostgreSQL's version, such as 17.6."""
-        _code, output = self._docker.execute(container_id, ["postgres", "--version"])
-        found = re.search(r"\d+\.\d+", output)
-        return found.group() if found else ""
+        _code, output = self._docker.execute(container_id, VERSION_COMMAND)
+        return version_in(output)
+
+    def _image_version(self) -> str:
+        """The version in the image that databases start from."""
+        return version_in(self._docker.output(POSTGRESQL.tag, VERSION_COMMAND))
 
     def _last_words(self, container_id: str) -> str:
         """The last line of the server's log, or the last one that says why it gave up."""
@@ -250,6 +260,11 @@ def snapshot_repository(settings: Settings) -> str:
 def snapshot_image(settings: Settings, data_tag: str) -> str:
     """The Docker image that holds a snapshot's data."""
     return f"{snapshot_repository(settings)}:{data_tag}"
+
+
+def version_in(text: str) -> str:
+    found = re.search(r"\d+\.\d+", text)
+    return found.group() if found else ""
 
 
 def note_version(database: Any, version: str) -> None:

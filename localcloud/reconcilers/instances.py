@@ -18,6 +18,7 @@ from localcloud.machine_images import MachineImages
 from localcloud.overlay import ec2
 from localcloud.overlay.ec2 import decoded_user_data, set_state
 from localcloud.overlay.interfaces import mac_address
+from localcloud.reconcilers import networks
 
 LOGGER = logging.getLogger(__name__)
 KIND = "instance"
@@ -80,7 +81,10 @@ class Instances:
             return None
         if state == "pending":
             if instance.vpc_id not in observed.networks:
-                return None
+                reason = networks.unavailable.get(instance.vpc_id)
+                if reason is None:
+                    return None  # it is being made
+                return Action(instance.id, "give up", functools.partial(self._give_up, instance, reason, reason))
             return Action(instance.id, "start", functools.partial(self._start, instance, container))
         if state == "running":
             return self._reconcile_running(instance, container, observed)
@@ -157,10 +161,13 @@ class Instances:
             self._docker.put_files(container_id, seed)
         self._switch_on(instance, container_id)
 
-    def _give_up(self, instance: Any, explanation: str) -> None:
-        """A launch that fails ends as terminated, the start of a stopped instance as stopped: its disk stays."""
+    def _give_up(self, instance: Any, explanation: str, said: str = "Internal error on launch") -> None:
+        """A launch that fails ends as terminated, the start of a stopped instance as stopped: its disk stays.
+
+        `explanation` is for the log and the console, `said` is the API's state reason.
+        """
         LOGGER.error("%s: it can't be started from %s: %s", instance.id, instance.image_id, explanation)
-        reason = ("Server.InternalError", "Internal error on launch")
+        reason = ("Server.InternalError", said)
         launch = not instance.has_run
         if launch:
             self._keep_console(instance.id, f"{explanation}\n".encode())

@@ -136,6 +136,7 @@ def run_instance(group: Any, subnet_id: str | None, zone: str) -> Member:
         placement=zone,
         region_name=group.region,
         subnet_id=subnet_id,
+        placement_group=group.placement_group,
         client_token=str(mock_random.uuid4()),
         tags={
             "instance": {**tags.get("instance", {}), **propagated, GROUP_NAME_TAG: group.name},

@@ -31,6 +31,7 @@ from localcloud.load_balancer_config import (
     target_groups,
 )
 from localcloud.overlay import elbv2
+from localcloud.reconcilers import networks
 
 LOGGER = logging.getLogger(__name__)
 KIND = "load-balancer"
@@ -108,6 +109,10 @@ class LoadBalancers:
         if container is None or not container.running or moved:
             self._forget(key)
             if load_balancer.vpc_id not in observed.networks:
+                reason = networks.unavailable.get(load_balancer.vpc_id)
+                if reason is not None and load_balancer.state == "provisioning":
+                    LOGGER.error("%s: %s", key, reason)
+                    load_balancer.state, load_balancer.state_reason = "failed", reason
                 return None
             stopped = None if moved else container
             return Action(key, "start HAProxy", functools.partial(self._start, key, load_balancer, stopped))
@@ -209,8 +214,8 @@ class LoadBalancers:
             self._apply_targets(runtime, desired)
             self._applied[key] = desired
         with API_LOCK:
-            if load_balancer.state == "provisioning":
-                load_balancer.state = "active"
+            if load_balancer.state in ("provisioning", "failed"):
+                load_balancer.state, load_balancer.state_reason = "active", None
 
     def _apply_config(self, directory: Path, runtime: Runtime, config: haproxy.LoadBalancer) -> None:
         """Reload when the configuration changed. What HAProxy refuses of it is left out and said in the log."""

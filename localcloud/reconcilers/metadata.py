@@ -55,7 +55,7 @@ class Metadata:
         actions = []
         for vpc_id in observed.networks:
             container = containers.get(f"metadata-{vpc_id}")
-            if vpc_id in vpcs and (container is None or not container.running):
+            if vpc_id in vpcs and vpc_id not in observed.busy and (container is None or not container.running):
                 address = metadata_address(vpcs[vpc_id].cidr_block)
                 start = functools.partial(self._start, vpc_id, address, container)
                 actions.append(Action(f"metadata-{vpc_id}", "start the metadata service", start))

@@ -129,6 +129,23 @@ def test_address_that_cant_be_had_is_refused(cloud: Cloud, small_subnet: str) ->
     assert instances_in(cloud, small_subnet) == []
 
 
+def test_launch_into_a_vpc_whose_addresses_another_one_has_says_so(cloud: Cloud) -> None:
+    here = cloud.run_instance()
+    ec2 = cloud.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock=cloud.cidr)["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=cloud.cidr.replace("/16", "/24"))["Subnet"]["SubnetId"]
+    launch = {"ImageId": cloud.base_ami_id, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1}
+    instance_id = ec2.run_instances(SubnetId=subnet, **launch)["Instances"][0]["InstanceId"]
+    wait_until(lambda: cloud.instance(instance_id)["State"]["Name"] == "terminated", what="the launch ends")
+    reason = cloud.instance(instance_id)["StateReason"]["Message"]
+    assert f"VPC {vpc} ({cloud.cidr}) can't have its addresses" in reason
+    assert f"VPC {cloud.vpc_id} ({cloud.cidr}) has them" in reason
+    assert cloud.instance(here)["State"]["Name"] == "running"
+    cloud.terminate(here)
+    ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_vpc(VpcId=vpc)
+
+
 def test_image_without_an_init_ends_as_terminated_and_the_console_says_why(
     cloud: Cloud, make_image: Callable[[str], str]
 ) -> None:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
+from api_client import api_without_machines
 from botocore.exceptions import ClientError
 from botocore.model import Shape
 
-ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("autoscaling", "cloudwatch", "ec2", "elbv2", "iam", "logs", "rds", "secretsmanager", "ssm", "sts")
 # botocore sends them to a host of their own.
 ELSEWHERE = {"GetLogObject", "StartLiveTail"}
@@ -23,25 +17,8 @@ ELSEWHERE = {"GetLogObject", "StartLiveTail"}
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Callable[[str], Any]]:
-    """A client of a service, that asks once and sends whatever it is given."""
-    with subprocess.Popen(
-        [sys.executable, Path(__file__).parent / "api_without_machines.py"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        port = int(process.stdout.readline())
-        yield lambda service: boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=f"http://127.0.0.1:{port}",
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
-        )
-        process.kill()
+    with api_without_machines() as make_client:
+        yield make_client
 
 
 def least(shape: Shape | None) -> Any:
@@ -85,7 +62,7 @@ def test_no_operation_answers_with_a_hiccup(client: Callable[[str], Any], servic
 @pytest.mark.parametrize(
     ("service", "operation", "arguments", "code", "text"),
     [
-        ("rds", "describe_db_engine_versions", {}, "InvalidAction", "operation DescribeDBEngineVersions"),
+        ("rds", "describe_db_proxy_endpoints", {}, "InvalidAction", "operation DescribeDBProxyEndpoints"),
         ("cloudwatch", "list_metric_streams", {}, "InvalidAction", "operation ListMetricStreams"),
         ("ssm", "list_associations", {}, "InvalidAction", "operation ListAssociations"),
         ("rds", "delete_db_proxy", {"DBProxyName": "none"}, "InvalidParameterValue", "DeleteDBProxy"),
@@ -109,6 +86,25 @@ def test_a_missing_filter_is_named(client: Callable[[str], Any]) -> None:
     # moto looks at a filter only where there is something to be filtered.
     image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, InstanceType="t3.micro")
-    with pytest.raises(ClientError, match="network-interface.subnet-id") as refused:
-        ec2.describe_instances(Filters=[{"Name": "network-interface.subnet-id", "Values": ["subnet-1"]}])
+    with pytest.raises(ClientError, match="network-interface.ipv6-native") as refused:
+        ec2.describe_instances(Filters=[{"Name": "network-interface.ipv6-native", "Values": ["true"]}])
     assert refused.value.response["Error"]["Code"] == "InvalidParameterValue"
+
+
+@pytest.mark.essential
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("cloudformation", "describe_stacks"),  # a package of moto's for it is not installed
+        ("apigateway", "get_rest_apis"),
+        ("glue", "get_databases"),
+        ("gamelift", "list_fleets"),  # moto has none
+        ("ssm-incidents", "list_replication_sets"),
+    ],
+)
+def test_a_missing_service_is_named(client: Callable[[str], Any], service: str, operation: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        getattr(client(service), operation)()
+    assert refused.value.response["Error"]["Code"] == "InvalidAction"
+    assert f"The local cloud does not have the service {service}" in refused.value.response["Error"]["Message"]
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400

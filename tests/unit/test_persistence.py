@@ -78,6 +78,35 @@ def test_state_survives_the_process(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+AWS_POLICIES = """
+import sys, pathlib, boto3
+from moto import mock_aws
+from localcloud import overlay
+overlay.install()
+from localcloud.persistence import StateStore
+ARN = "arn:aws:iam::aws:policy/"
+with mock_aws(config={"iam": {"load_aws_managed_policies": True}}):
+    iam = boto3.client("iam", region_name="us-east-1", aws_access_key_id="t", aws_secret_access_key="t")
+    store = StateStore(pathlib.Path(sys.argv[1]))
+    if not store.load():
+        iam.create_role(RoleName="host", AssumeRolePolicyDocument="{}")
+        iam.attach_role_policy(RoleName="host", PolicyArn=ARN + "AmazonSSMManagedInstanceCore")
+        store.save()
+    (attached,) = iam.list_attached_role_policies(RoleName="host")["AttachedPolicies"]
+    policies = [policy for page in iam.get_paginator("list_policies").paginate() for policy in page["Policies"]]
+    print([attached, sorted((policy["Arn"], policy["PolicyId"], policy["AttachmentCount"]) for policy in policies)])
+"""
+
+
+def test_the_policies_of_aws_are_not_in_the_state_and_there_again(tmp_path: Path) -> None:
+    path = tmp_path / "state.pickle"
+    before = run(AWS_POLICIES, path)
+    assert before.returncode == 0, before.stderr
+    assert path.read_bytes().count(b"arn:aws:iam::aws:policy/") < 10
+    after = run(AWS_POLICIES, path)
+    assert after.stdout == before.stdout != ""
+
+
 @pytest.mark.parametrize("content", [b"", b"half a file", b"\x80\x05N."])
 def test_damaged_state_is_an_error_that_says_what_to_type(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "state.pickle"

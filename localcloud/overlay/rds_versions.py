@@ -1,0 +1,88 @@
+"""The engine versions that can be had here (DescribeDBEngineVersions): the PostgreSQL of the databases' image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.rds.exceptions import InvalidParameterValue
+from moto.rds.responses import RDSResponse
+
+from localcloud.backends import without_lock
+
+ENGINE = "postgres"
+POSTGRES_MAJOR = "17"  # what the image has
+FAMILY = f"{ENGINE}{POSTGRES_MAJOR}"
+
+# Finds out the image's PostgreSQL version, such as 17.6, or nothing. Put in place by the reconciler of the databases.
+VersionReader = Callable[[], str]
+_version_reader: list[VersionReader] = []
+
+# Filter -> the member of a version that it is compared with.
+FILTERS = {
+    "db-parameter-group-family": "DBParameterGroupFamily",
+    "engine": "Engine",
+    "engine-mode": "SupportedEngineModes",
+    "engine-version": "EngineVersion",
+    "status": "Status",
+}
+
+
+def read_version_with(reader: VersionReader) -> None:
+    _version_reader[:] = [reader]
+
+
+def install() -> None:
+    """Add the operation, which moto lacks."""
+    RDSResponse.describe_db_engine_versions = describe_db_engine_versions  # type: ignore[attr-defined]
+
+
+def describe_db_engine_versions(self: RDSResponse) -> ActionResult:
+    wanted = {item["Name"]: item["Values"] for item in self.params.get("Filters", [])}
+    for name in wanted:
+        if name not in FILTERS:
+            raise InvalidParameterValue(f"Unrecognized filter name: {name}")
+    for name, parameter in (
+        ("engine", "Engine"),
+        ("engine-version", "EngineVersion"),
+        ("db-parameter-group-family", "DBParameterGroupFamily"),
+    ):
+        if self.params.get(parameter):
+            wanted[name] = [*wanted.get(name, []), str(self.params[parameter])]
+    with without_lock():
+        version = _version_reader[0]() if _version_reader else ""
+    versions = [described(version or POSTGRES_MAJOR)]
+    found = [version for version in versions if all(_passes(version, name, wanted[name]) for name in wanted)]
+    return ActionResult({"DBEngineVersions": found})
+
+
+def _passes(version: dict[str, Any], name: str, values: list[str]) -> bool:
+    """Whether a version is one of those; a major version stands for all of its minor ones."""
+    has = version[FILTERS[name]]
+    has = has if isinstance(has, list) else [has]
+    if name == "engine-version":
+        has = [*has, version["MajorEngineVersion"]]
+    return any(value in has for value in values)
+
+
+def described(version: str) -> dict[str, Any]:
+    """A version as the API shows it: the default one, that can't be upgraded to another."""
+    return {
+        "Engine": ENGINE,
+        "EngineVersion": version,
+        "MajorEngineVersion": POSTGRES_MAJOR,
+        "DBParameterGroupFamily": FAMILY,
+        "DBEngineDescription": "PostgreSQL",
+        "DBEngineVersionDescription": f"PostgreSQL {version}",
+        "ValidUpgradeTarget": [],
+        "ExportableLogTypes": [],
+        "SupportedEngineModes": ["provisioned"],
+        "SupportedFeatureNames": [],
+        "Status": "available",
+        "SupportsLogExportsToCloudwatchLogs": False,
+        "SupportsReadReplica": False,
+        "SupportsGlobalDatabases": False,
+        "SupportsParallelQuery": False,
+        "SupportsBabelfish": False,
+    }
