@@ -10,12 +10,14 @@ from localcloud.overlay import (
     autoscaling_requests,
     cloudwatch,
     ec2,
+    ec2_dependencies,
     elbv2,
     instance_refresh,
     interfaces,
     lifecycle_hooks,
     rds,
     refusals,
+    request_checks,
     scaling_policies,
     scheduled_actions,
     security_groups,
@@ -31,8 +33,10 @@ def install() -> None:
     scheduled_actions.install()
     cloudwatch.install()
     ec2.install()
+    ec2_dependencies.install()
     elbv2.install()
     interfaces.install()
     rds.install()
     refusals.install()
+    request_checks.install()
     security_groups.install()

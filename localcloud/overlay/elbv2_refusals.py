@@ -241,7 +241,7 @@ def _install_listeners() -> None:
 
 
 def _install_rules() -> None:
-    validate = ELBv2Backend._validate_conditions
+    validate, delete = ELBv2Backend._validate_conditions, ELBv2Backend.delete_rule
 
     @functools.wraps(validate)
     def validate_values(self: ELBv2Backend, conditions: list[dict[str, Any]]) -> None:
@@ -271,6 +271,16 @@ def _install_rules() -> None:
             rules[arn].priority = priority
         return list(rules.values())
 
+    @functools.wraps(delete)
+    def delete_own(self: ELBv2Backend, arn: str) -> None:
+        rules = self.describe_rules(None, [arn])
+        if not rules:
+            raise RuleNotFoundError()
+        if rules[0].is_default:
+            raise ELBClientError("OperationNotPermitted", f"Default rule '{arn}' cannot be deleted")
+        delete(self, arn)
+
+    ELBv2Backend.delete_rule = delete_own  # type: ignore[method-assign]
     ELBv2Backend._validate_conditions = validate_values  # type: ignore[method-assign]
     ELBv2Backend.set_rule_priorities = set_rule_priorities  # type: ignore[method-assign]
 
@@ -389,7 +399,7 @@ def _check_health_check(given: dict[str, Any], protocol: str | None) -> None:
 
 
 def _install_targets() -> None:
-    register = FakeTargetGroup.register
+    register, deregister = FakeTargetGroup.register, FakeTargetGroup.deregister
 
     @functools.wraps(register)
     def register_checked(self: FakeTargetGroup, targets: list[dict[str, Any]]) -> None:
@@ -403,7 +413,13 @@ def _install_targets() -> None:
             _check_addresses(self, [target["Id"] for target in targets])
         register(self, targets)
 
+    @functools.wraps(deregister)
+    def deregister_known(self: FakeTargetGroup, targets: list[dict[str, Any]]) -> None:
+        """ "If the specified target does not exist, the action returns successfully" (DeregisterTargets)."""
+        deregister(self, [target for target in targets if target["Id"] in self.targets])
+
     FakeTargetGroup.register = register_checked  # type: ignore[method-assign]
+    FakeTargetGroup.deregister = deregister_known  # type: ignore[method-assign]
 
 
 def _check_instances(group: FakeTargetGroup, ids: list[str]) -> None:

@@ -22,7 +22,7 @@ from moto.rds.exceptions import (
     InvalidParameterValue,
     RDSClientError,
 )
-from moto.rds.models import DBInstance, DBParameterGroup, RDSBackend
+from moto.rds.models import DBInstance, DBParameterGroup, DBSubnetGroup, OptionGroup, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from localcloud.config import DNS_SUFFIX
@@ -344,6 +344,11 @@ def _install_removal() -> None:
 
     @functools.wraps(delete_group)
     def delete_unused_group(self: RDSBackend, db_parameter_group_name: str) -> DBParameterGroup:
+        if db_parameter_group_name.startswith("default."):
+            raise RDSClientError(
+                "InvalidDBParameterGroupState",
+                f"Default DBParameterGroup cannot be deleted: {db_parameter_group_name}",
+            )
         for database in self.databases.values():
             if database.db_parameter_group_name == db_parameter_group_name:
                 raise RDSClientError(
@@ -353,6 +358,30 @@ def _install_removal() -> None:
                 )
         return delete_group(self, db_parameter_group_name)
 
+    delete_subnets, delete_options = RDSBackend.delete_subnet_group, RDSBackend.delete_option_group
+
+    @functools.wraps(delete_subnets)
+    def delete_unused_subnet_group(self: RDSBackend, subnet_name: str) -> DBSubnetGroup:
+        for name, database in self.databases.items():
+            if database._db_subnet_group_name == subnet_name:  # moto lets nobody read it by its proper name
+                raise RDSClientError(
+                    "InvalidDBSubnetGroupStateFault",
+                    f"Cannot delete the subnet group '{subnet_name}' because at least one database instance: {name} is "
+                    "still using it.",
+                )
+        return delete_subnets(self, subnet_name)
+
+    @functools.wraps(delete_options)
+    def delete_unused_option_group(self: RDSBackend, option_group_name: str) -> OptionGroup:
+        if any(database.option_group_name == option_group_name for database in self.databases.values()):
+            raise RDSClientError(
+                "InvalidOptionGroupStateFault",
+                f"The option group '{option_group_name}' cannot be deleted because it is in use.",
+            )
+        return delete_options(self, option_group_name)
+
+    RDSBackend.delete_subnet_group = delete_unused_subnet_group  # type: ignore[method-assign]
+    RDSBackend.delete_option_group = delete_unused_option_group  # type: ignore[method-assign]
     RDSBackend.delete_db_instance = delete_for_real  # type: ignore[method-assign]
     RDSBackend.delete_db_parameter_group = delete_unused_group  # type: ignore[method-assign]
 

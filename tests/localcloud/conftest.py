@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 from balancing import web_servers
+from botocore.config import Config
 from running_cloud import Cloud
 from ssh_login import Login
+
+ROOT = Path(__file__).resolve().parents[2]
 
 __all__ = ["cloud", "web_servers"]
 
@@ -41,3 +49,26 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 def login(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Login:
     """SSH into instances that were launched with the key pair `tests`."""
     return Login(cloud, tmp_path_factory.mktemp("ssh"))
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Callable[[str], Any]]:
+    """A client of a service of the API without machines, that asks once and sends whatever it is given."""
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).parent / "api_without_machines.py"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        yield lambda service: boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=f"http://127.0.0.1:{port}",
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
+        )
+        process.kill()

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.model import Shape
 
-ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("autoscaling", "cloudwatch", "ec2", "elbv2", "iam", "logs", "rds", "secretsmanager", "ssm", "sts")
 # botocore sends them to a host of their own.
 ELSEWHERE = {"GetLogObject", "StartLiveTail"}
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Callable[[str], Any]]:
-    """A client of a service, that asks once and sends whatever it is given."""
-    with subprocess.Popen(
-        [sys.executable, Path(__file__).parent / "api_without_machines.py"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        port = int(process.stdout.readline())
-        yield lambda service: boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=f"http://127.0.0.1:{port}",
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
-        )
-        process.kill()
 
 
 def least(shape: Shape | None) -> Any:
