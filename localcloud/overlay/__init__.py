@@ -21,6 +21,7 @@ from localcloud.overlay import (
     scaling_policies,
     scheduled_actions,
     security_groups,
+    unknown_ids,
 )
 
 
@@ -40,3 +41,4 @@ def install() -> None:
     refusals.install()
     request_checks.install()
     security_groups.install()
+    unknown_ids.install()

@@ -199,6 +199,13 @@ def resolve_template(backend: Any, spec: dict[str, Any]) -> LaunchTemplateVersio
         raise ValidationError(prefix + str(getattr(error, "message", error))) from error
     if not version.image_id:
         raise ValidationError(prefix + "The request must contain the parameter ImageId")
+    if version.data.get("NetworkInterfaces") and (
+        version.data.get("SecurityGroupIds") or version.data.get("SecurityGroups")
+    ):
+        raise ValidationError(
+            prefix
+            + "Invalid launch template: When a network interface is provided, the security groups must be a part of it."
+        )
     if version.image_id not in backend.ec2_backend.amis:
         raise ValidationError(prefix + f"The image id '[{version.image_id}]' does not exist")
     return version
