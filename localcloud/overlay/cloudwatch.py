@@ -10,11 +10,12 @@ import contextlib
 import functools
 import json
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from moto.cloudwatch.exceptions import InvalidParameterCombination, InvalidParameterValue, ValidationError
-from moto.cloudwatch.models import Alarm, CloudWatchBackend, MetricDatumBase
+from moto.cloudwatch.models import Alarm, CloudWatchBackend, MetricDataQuery, MetricDatumBase
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.common_models import CloudWatchMetricProvider
 from moto.core.responses import ActionResult, EmptyResult
@@ -22,7 +23,8 @@ from moto.core.utils import utcnow
 
 from localcloud import backends, metric_math
 from localcloud.alarm_rules import RuleError, parse_rule
-from localcloud.metrics import MEASURED, aggregate, epoch
+from localcloud.metric_statistics import aggregate, is_extended, is_statistic
+from localcloud.metrics import MEASURED, epoch
 from localcloud.overlay import scaling_policies
 from localcloud.overlay.autoscaling import find_group, suspended
 
@@ -173,7 +175,9 @@ def install() -> None:
     def put_metric_alarm(self: Any, **kwargs: Any) -> Any:
         _check_alarm(self, kwargs)
         before = self.alarms.get(kwargs["name"])
-        alarm = put(self, **kwargs)
+        extended = kwargs.get("extended_statistic")
+        alarm = put(self, **{**kwargs, "extended_statistic": None})  # moto takes percentiles only
+        alarm.extended_statistic = extended
         if before is None:
             add_history(alarm, "ConfigurationUpdate", f'Alarm "{alarm.name}" created', {"type": "Create"})
             return alarm
@@ -292,22 +296,22 @@ def _data_between(self: Any, request: dict[str, Any]) -> list[Any]:
 def _get_metric_statistics(self: Any) -> ActionResult:
     """moto adds up all metrics that have the dimensions among theirs, and knows no percentiles."""
     request = self._get_params()
-    names = [*(request.get("Statistics") or []), *(request.get("ExtendedStatistics") or [])]
-    if not names:
-        raise InvalidParameterCombination("Must specify either Statistics or ExtendedStatistics")
+    simple, extended = request.get("Statistics") or [], request.get("ExtendedStatistics") or []
+    if bool(simple) == bool(extended):
+        raise InvalidParameterCombination("Must specify either Statistics or ExtendedStatistics, but not both")
+    for number, name in enumerate(extended, 1):
+        if not is_extended(name):
+            raise InvalidParameterValue(
+                f"The value {name} for parameter ExtendedStatistics.member.{number} is not supported."
+            )
     points = []
     periods = _in_periods(_data_between(self, request), request, request.get("Unit"), int(request["Period"]))
     for begin, datums in sorted(periods.items()):
-        values = {name: aggregate(datums, name) for name in names}
-        extended = {name: value for name, value in values.items() if name.startswith("p")}
-        points.append(
-            {
-                "Timestamp": datetime.fromtimestamp(begin, UTC),
-                "Unit": datums[0].unit or "None",
-                **{name: value for name, value in values.items() if name not in extended},
-                **({"ExtendedStatistics": extended} if extended else {}),
-            }
-        )
+        values = {name: aggregate(datums, name) for name in (*simple, *extended)}
+        known = {name: value for name, value in values.items() if value is not None}
+        if known:
+            point = {"Timestamp": datetime.fromtimestamp(begin, UTC), "Unit": datums[0].unit or "None"}
+            points.append({**point, **(known if simple else {"ExtendedStatistics": known})})
     return ActionResult({"Label": request["MetricName"], "Datapoints": points})
 
 
@@ -316,6 +320,7 @@ def _get_metric_data(self: Any) -> ActionResult:
     request = self._get_params()
     asked = request.get("MetricDataQueries") or []
     queries = metric_math.queries_of(asked, 60)
+    _check_statistics(_statistics_of(queries), "MetricDataQueries")
     data = _data_between(self, request)
     found: dict[str, dict[float, float]] = {}
     for given in asked:
@@ -349,6 +354,21 @@ def _get_metric_data(self: Any) -> ActionResult:
     return ActionResult({"MetricDataResults": results})
 
 
+def _statistics_of(queries: list[MetricDataQuery]) -> list[str | None]:
+    return [query.metric_stat.stat if query.metric_stat else None for query in queries]
+
+
+def _check_statistics(names: Iterable[str | None], parameter: str) -> None:
+    """Refuse metric data queries with a statistic that there is not, in AWS's words; None: a query without one."""
+    wrong = [
+        f"The value {name} for parameter {parameter}.member.{number}.MetricStat.Stat is not a valid statistic."
+        for number, name in enumerate(names, 1)
+        if name is not None and not is_statistic(name)
+    ]
+    if wrong:
+        raise ValidationError("\n".join(wrong))
+
+
 def _check_alarm(backend: Any, request: dict[str, Any]) -> None:
     """Refuse what AWS refuses, and what is not evaluated here."""
     if request.get("threshold_metric_id"):
@@ -362,13 +382,21 @@ def _check_alarm(backend: Any, request: dict[str, Any]) -> None:
         if unknown:
             raise ValidationError(f"AlarmRule refers to alarms that can't be used: {', '.join(unknown)}")
         return
+    statistic, extended = request.get("statistic"), request.get("extended_statistic")
     if request.get("metric_data_queries"):
+        if statistic or extended:
+            raise ValidationError("Statistic should not be set if list of Metrics is set.")
+        _check_statistics(_statistics_of(request["metric_data_queries"]), "Metrics")
         try:
             metric_math.check_queries(request["metric_data_queries"])
         except metric_math.MetricMathError as error:
             raise ValidationError(str(error)) from error
         _check_period(metric_math.period_of(request["metric_data_queries"]), request.get("evaluation_periods"))
         return
+    if bool(statistic) == bool(extended):
+        raise ValidationError("You must specify either Statistic or ExtendedStatistic, but not both.")
+    if extended and not is_extended(extended):
+        raise InvalidParameterValue(f"The value {extended} for parameter ExtendedStatistic is not supported.")
     _check_period(request.get("period"), request.get("evaluation_periods"))
 
 

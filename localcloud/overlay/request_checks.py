@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.model import ListShape, OperationNotFoundError, Shape, StringShape, StructureShape
@@ -19,8 +20,29 @@ from moto.ec2.exceptions import DryRunClientError
 from localcloud.overlay.refusals import serialized_error
 
 CHECKED = ("autoscaling", "cloudwatch", "elbv2", "rds")
-# Operations that answer in words of their own.
-ELSEWHERE = {("GetMetricStatistics", "statistics")}
+# CloudWatch's older operations have words of their own.
+OLDER = ("GetMetricStatistics", "ListMetrics", "PutMetricData")
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A value that is none of its enumeration's. `path` is such as (DefaultActions, 1, member, Type)."""
+
+    path: tuple[str, ...]
+    value: str
+    allowed: tuple[str, ...]
+
+    def in_older_words(self) -> str:
+        name = ".".join(f"member.{part}" if part.isdigit() else part for part in self.path if part != "member")
+        return f"The parameter {name} must be a value in the set [ {', '.join(self.allowed)} ]."
+
+    def __str__(self) -> str:
+        path, value = self.path, self.value
+        constraint = f"Member must satisfy enum value set: [{', '.join(self.allowed)}]"
+        if path[-1].isdigit():  # of a list, which is named as a whole
+            path, value, constraint = path[:-1], f"[{value}]", f"Member must satisfy constraint: [{constraint}]"
+        name = ".".join(part[0].lower() + part[1:] for part in path)
+        return f"Value '{value}' at '{name}' failed to satisfy constraint: {constraint}"
 
 
 def install() -> None:
@@ -32,52 +54,35 @@ def install() -> None:
         service = self.service_name
         if service == "ec2" and self._get_bool_param("DryRun", False):
             return serialized_error(self, DryRunClientError.code, DryRunClientError.message, 412)
-        if service in CHECKED and (wrong := list(_wrong_values(self))):
+        if service in CHECKED and (wrong := _wrong_values(self)):
+            if self._get_action() in OLDER:
+                return serialized_error(self, "InvalidParameterValue", wrong[0].in_older_words(), 400)
             errors = "1 validation error" if len(wrong) == 1 else f"{len(wrong)} validation errors"
-            return serialized_error(self, "ValidationError", f"{errors} detected: {'; '.join(wrong)}", 400)
+            message = f"{errors} detected: {'; '.join(map(str, wrong))}"
+            return serialized_error(self, "ValidationError", message, 400)
         return answer(self)
 
     BaseResponse.call_action = call_action  # type: ignore[method-assign]
 
 
-def _wrong_values(response: BaseResponse) -> Iterator[str]:
-    """What is wrong with the values of a request's enumerations."""
-    operation = response._get_action()
+def _wrong_values(response: BaseResponse) -> list[Violation]:
     try:
-        shape = get_service_model(response.boto3_service_name).operation_model(operation).input_shape
+        model = get_service_model(response.boto3_service_name).operation_model(response._get_action())
     except OperationNotFoundError:
-        return
-    if shape is not None:
-        for path, problem in violations(response._get_params(), shape):
-            if (operation, path) not in ELSEWHERE:
-                yield problem
+        return []
+    return list(violations(response._get_params(), model.input_shape)) if model.input_shape else []
 
 
-def violations(value: Any, shape: Shape, path: str = "") -> Iterator[tuple[str, str]]:
-    """Where in a parameter a value is none of its enumeration's, and that in AWS's words.
-
-    A path is such as `defaultActions.1.member.type`.
-    """
+def violations(value: Any, shape: Shape, path: tuple[str, ...] = ()) -> Iterator[Violation]:
+    """What in a parameter is none of its enumeration's."""
     if value is None:
         return
     if isinstance(shape, StructureShape):
         for name, member in shape.members.items():
-            below = name[0].lower() + name[1:]
-            yield from violations(value.get(name), member, f"{path}.{below}" if path else below)
-    elif isinstance(shape, ListShape) and isinstance(shape.member, StringShape) and shape.member.enum:
-        if not set(value) <= set(shape.member.enum):
-            constraint = f"Member must satisfy constraint: [{_value_set(shape.member)}]"
-            yield path, _violation(f"[{', '.join(value)}]", path, constraint)
+            yield from violations(value.get(name), member, (*path, name))
     elif isinstance(shape, ListShape):
+        below = () if isinstance(shape.member, StringShape) else ("member",)
         for number, item in enumerate(value, 1):
-            yield from violations(item, shape.member, f"{path}.{number}.member")
+            yield from violations(item, shape.member, (*path, str(number), *below))
     elif isinstance(shape, StringShape) and shape.enum and value not in shape.enum:
-        yield path, _violation(value, path, _value_set(shape))
-
-
-def _violation(value: str, path: str, constraint: str) -> str:
-    return f"Value '{value}' at '{path}' failed to satisfy constraint: {constraint}"
-
-
-def _value_set(shape: StringShape) -> str:
-    return f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
+        yield Violation(path, value, tuple(shape.enum))

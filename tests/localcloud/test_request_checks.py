@@ -43,7 +43,7 @@ STATISTICS = "SampleCount, Average, Sum, Minimum, Maximum"
         ),
         (
             "cloudwatch", "describe_alarms", {"AlarmTypes": ["MetricAlarm", "Other"]},
-            "Value '[MetricAlarm, Other]' at 'alarmTypes' failed to satisfy constraint: Member must satisfy "
+            "Value '[Other]' at 'alarmTypes' failed to satisfy constraint: Member must satisfy "
             "constraint: [Member must satisfy enum value set: [CompositeAlarm, MetricAlarm, LogAlarm]]",
         ),
         (
@@ -77,6 +77,30 @@ def test_a_value_that_is_none_of_the_enumeration(
         getattr(client(service), operation)(**request_)
     error = refused.value.response["Error"]
     assert (error["Code"], error["Message"]) == ("ValidationError", f"1 validation error detected: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "problem"),
+    [
+        (
+            "get_metric_statistics",
+            {"Namespace": "N", "MetricName": "M", "StartTime": 0, "EndTime": 60, "Statistics": ["Sum", "p90"]},
+            f"Statistics.member.2 must be a value in the set [ {STATISTICS} ].",
+        ),
+        (
+            "put_metric_data", {"Namespace": "N", "MetricData": [{"MetricName": "M", "Value": 1, "Unit": "Apples"}]},
+            "MetricData.member.1.Unit must be a value in the set [ Seconds, Microseconds, ",
+        ),
+    ],
+)  # fmt: skip
+def test_older_operations_of_cloudwatch_have_their_own_words(
+    client: Client, operation: str, request_: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        getattr(client("cloudwatch"), operation)(**request_)
+    error = refused.value.response["Error"]
+    assert error["Code"] == "InvalidParameterValue"
+    assert error["Message"].startswith(f"The parameter {problem}")
 
 
 def test_all_that_is_wrong_is_said_at_once(client: Client) -> None:
