@@ -12,6 +12,7 @@ from localcloud.overlay import (
     ec2,
     ec2_dependencies,
     elbv2,
+    filters,
     instance_refresh,
     interfaces,
     lifecycle_hooks,
@@ -36,6 +37,7 @@ def install() -> None:
     ec2.install()
     ec2_dependencies.install()
     elbv2.install()
+    filters.install()
     interfaces.install()
     rds.install()
     refusals.install()
