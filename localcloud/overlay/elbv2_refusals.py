@@ -83,7 +83,8 @@ def _install_load_balancers() -> None:
             )
         mappings = kwargs.get("subnet_mappings") or []
         wanted = [*(subnet_ids or []), *(mapping["SubnetId"] for mapping in mappings)]
-        if wanted and (kwargs.get("loadbalancer_type") or "application") == "application":
+        application = (kwargs.get("loadbalancer_type") or "application") == "application"
+        if wanted and application:
             zones = [subnet.availability_zone for subnet in map(self.ec2_backend.get_subnet, wanted) if subnet]
             if len(zones) != len(set(zones)):
                 raise InvalidConfigurationRequest(
@@ -95,6 +96,10 @@ def _install_load_balancers() -> None:
             if self.ec2_backend.get_security_group_from_id(group_id) is None:
                 raise ELBClientError("InvalidSecurityGroup", f"Security group '{group_id}' does not exist")
         kwargs["scheme"] = kwargs.get("scheme") or "internet-facing"
+        if application and not security_groups and wanted:
+            # "The default is the default security group for the VPC" (the user guide)
+            vpc_id = self.ec2_backend.get_subnet(wanted[0]).vpc_id
+            security_groups = [self.ec2_backend.get_default_security_group(vpc_id).id]  # type: ignore[union-attr]
         return create(self, name, security_groups, subnet_ids, *args, **kwargs)
 
     @functools.wraps(delete)
