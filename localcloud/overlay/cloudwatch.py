@@ -14,7 +14,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.cloudwatch.exceptions import InvalidParameterCombination, InvalidParameterValue, ValidationError
+from moto.cloudwatch.exceptions import (
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    ResourceNotFoundException,
+    ValidationError,
+)
 from moto.cloudwatch.models import Alarm, CloudWatchBackend, MetricDataQuery, MetricDatumBase
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.common_models import CloudWatchMetricProvider
@@ -156,6 +161,7 @@ def _newest_value(alarm: Any) -> float | None:
 def install() -> None:
     """Change moto's CloudWatch classes."""
     create, put, set_state = Alarm.__init__, CloudWatchBackend.put_metric_alarm, CloudWatchBackend.set_alarm_state
+    list_tags = CloudWatchBackend.list_tags_for_resource
     disable, enable = CloudWatchBackend.disable_alarm_actions, CloudWatchBackend.enable_alarm_actions
 
     @functools.wraps(create)
@@ -248,6 +254,12 @@ def install() -> None:
         token = str(last) if last < len(items) else None
         return ActionResult({"AlarmHistoryItems": items[first:last], "NextToken": token})
 
+    @functools.wraps(list_tags)
+    def list_tags_for_resource(self: Any, arn: str) -> Any:
+        if ":alarm:" in arn and arn.split(":alarm:", 1)[1] not in self.alarms:
+            raise ResourceNotFoundException
+        return list_tags(self, arn)
+
     def switch(enabled: bool, original: Any) -> Any:
         @functools.wraps(original)
         def switched(self: Any, alarm_names: list[str]) -> None:
@@ -265,6 +277,7 @@ def install() -> None:
     alarm_class.alarm_rule = property(lambda alarm: alarm.rule)
     backend.put_metric_alarm = put_metric_alarm
     backend.set_alarm_state = set_alarm_state
+    backend.list_tags_for_resource = list_tags_for_resource
     backend.disable_alarm_actions = switch(False, disable)
     backend.enable_alarm_actions = switch(True, enable)
     response.get_metric_statistics = _get_metric_statistics

@@ -185,11 +185,6 @@ def _delete_transit_gateway(backend: Any, request: Request) -> None:
         raise _incorrect_state(f"{gateway_id} has non-deleted Transit Gateway Attachments: {', '.join(attached)}.")
 
 
-def _delete_nat_gateway(backend: Any, request: Request) -> None:
-    if request["NatGatewayId"] not in backend.nat_gateways:
-        raise EC2ClientError("NatGatewayNotFound", f"NatGateway {request['NatGatewayId']} was not found")
-
-
 def _delete_route_table(backend: Any, request: Request) -> None:
     table = backend.get_route_table(request["RouteTableId"])
     if table.main_association_id is not None:
@@ -316,7 +311,6 @@ CHECKS: dict[str, Check] = {
     "delete_customer_gateway": _delete_customer_gateway,
     "delete_dhcp_options": _delete_dhcp_options,
     "delete_internet_gateway": _delete_internet_gateway,
-    "delete_nat_gateway": _delete_nat_gateway,
     "delete_network_acl": _delete_network_acl,
     "delete_network_acl_entry": _delete_network_acl_entry,
     "delete_network_interface": _delete_network_interface,
@@ -412,12 +406,8 @@ def _install_prefix_lists() -> None:
     @functools.wraps(delete)
     def delete_unused(self: Any, prefix_list_id: str) -> Any:
         """AWS takes the request, and the deletion of a list in use then fails."""
-        prefix_list = self.managed_prefix_lists.get(prefix_list_id)
-        if prefix_list is None:
-            raise EC2ClientError(
-                "InvalidPrefixListID.NotFound", f"The prefix list ID '{prefix_list_id}' does not exist"
-            )
         if _is_referenced(self, prefix_list_id):
+            prefix_list = self.managed_prefix_lists[prefix_list_id]
             prefix_list.state, prefix_list.state_message = "delete-failed", "The prefix list is in use."
             return prefix_list
         return delete(self, prefix_list_id)

@@ -55,6 +55,7 @@ def install() -> None:
     _install_target_groups()
     _install_targets()
     _install_certificates()
+    _install_tags()
 
 
 def _install_load_balancers() -> None:
@@ -501,3 +502,18 @@ def _install_certificates() -> None:
     AWSCertificateManagerBackend.get_certificate = get_with_users  # type: ignore[method-assign]
     AWSCertificateManagerBackend.delete_certificate = delete_unused  # type: ignore[method-assign]
     AWSCertificateManagerBackend.import_certificate = import_keeping_tags  # type: ignore[method-assign]
+
+
+# -- tags ---------------------------------------------------------------------------------------------------------
+
+
+def _install_tags() -> None:
+    describe = ELBv2Backend.describe_tags
+
+    @functools.wraps(describe)
+    def describe_known(self: ELBv2Backend, resource_arns: list[str]) -> dict[str, dict[str, str]]:
+        for arn in resource_arns:
+            self._get_resource_by_arn(arn)
+        return describe(self, resource_arns)
+
+    ELBv2Backend.describe_tags = describe_known  # type: ignore[method-assign]

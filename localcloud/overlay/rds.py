@@ -17,9 +17,13 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.moto_api._internal import mock_random
 from moto.rds.exceptions import (
+    DBInstanceNotFoundError,
     DBParameterGroupNotFoundError,
+    DBSnapshotNotFoundFault,
+    DBSubnetGroupNotFoundError,
     InvalidParameterCombination,
     InvalidParameterValue,
+    OptionGroupNotFoundFaultError,
     RDSClientError,
 )
 from moto.rds.models import DBInstance, DBParameterGroup, DBSubnetGroup, OptionGroup, RDSBackend
@@ -123,6 +127,7 @@ def install() -> None:
     _install_changes()
     _install_removal()
     _install_parameters()
+    _install_tags()
 
 
 def _require_status(database: Any, *statuses: str) -> None:
@@ -384,6 +389,31 @@ def _install_removal() -> None:
     RDSBackend.delete_option_group = delete_unused_option_group  # type: ignore[method-assign]
     RDSBackend.delete_db_instance = delete_for_real  # type: ignore[method-assign]
     RDSBackend.delete_db_parameter_group = delete_unused_group  # type: ignore[method-assign]
+
+
+# What AWS says of a name that there is not, by the kind of resource in an ARN.
+NOT_FOUND: dict[str, type[RDSClientError]] = {
+    "db": DBInstanceNotFoundError,
+    "og": OptionGroupNotFoundFaultError,
+    "pg": DBParameterGroupNotFoundError,
+    "snapshot": DBSnapshotNotFoundFault,
+    "subgrp": DBSubnetGroupNotFoundError,
+}
+
+
+def _install_tags() -> None:
+    find = RDSBackend._get_resource_for_tagging
+
+    @functools.wraps(find)
+    def find_known(self: RDSBackend, arn: str) -> Any:
+        """moto tags nothing when there is nothing of that name. Default groups exist without having been made."""
+        resource = find(self, arn)
+        kind, _, name = arn.split(":", 5)[-1].partition(":")
+        if resource is None and kind in NOT_FOUND and not name.startswith("default"):
+            raise NOT_FOUND[kind](name)
+        return resource
+
+    RDSBackend._get_resource_for_tagging = find_known  # type: ignore[method-assign]
 
 
 def _install_parameters() -> None:

@@ -162,6 +162,11 @@ KINDS = {
         "InvalidParameterValue",
         "Invalid region name: [{}]",
     ),
+    "template name": Kind(
+        _keys("launch_template_name_to_ids"),
+        "InvalidLaunchTemplateName.NotFoundException",
+        "The specified launch template, with template name {}, does not exist.",
+    ),
     "zone": Kind(
         lambda backend: {zone.name for zone in backend.describe_availability_zones()},
         "InvalidParameterValue",
@@ -178,6 +183,14 @@ KINDS = {
 # too; DescribeImages and DescribeInstances know in moto what was there before, or say it of several at once.
 BY_ID = (
     ("delete_launch_template", "LaunchTemplateId", "lt"),
+    ("delete_launch_template", "LaunchTemplateName", "template name"),
+    ("delete_nat_gateway", "NatGatewayId", "nat"),
+    ("delete_snapshot", "SnapshotId", "snap"),
+    ("delete_transit_gateway", "TransitGatewayId", "tgw"),
+    ("delete_transit_gateway_route_table", "TransitGatewayRouteTableId", "tgw-rtb"),
+    ("delete_transit_gateway_vpc_attachment", "TransitGatewayAttachmentId", "tgw-attach"),
+    ("delete_vpc_peering_connection", "VpcPeeringConnectionId", "pcx"),
+    ("delete_managed_prefix_list", "PrefixListId", "pl"),
     ("describe_addresses", "AllocationIds", "eipalloc"),
     ("describe_addresses", "PublicIps", "public address"),
     ("describe_addresses_attribute", "AllocationIds", "eipalloc"),

@@ -62,6 +62,10 @@ ANSWERED = {
 }
 
 
+def arn(service: str, name: str) -> str:
+    return f"arn:aws:{service}:us-east-1:123456789012:{name}"
+
+
 def error_of(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
     with pytest.raises(ClientError) as refused:
         call(**request)
@@ -153,3 +157,37 @@ def test_group_with_a_template_whose_groups_are_apart_from_its_interface(client:
         "You must use a valid fully-formed launch template. Invalid launch template: When a network interface is "
         "provided, the security groups must be a part of it.",
     )
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "request_", "code"),
+    [
+        ("rds", "add_tags_to_resource", {"ResourceName": arn("rds", "db:x")}, "DBInstanceNotFound"),
+        ("rds", "add_tags_to_resource", {"ResourceName": arn("rds", "pg:x")}, "DBParameterGroupNotFound"),
+        ("rds", "add_tags_to_resource", {"ResourceName": arn("rds", "subgrp:x")}, "DBSubnetGroupNotFoundFault"),
+        (
+            "elbv2",
+            "add_tags",
+            {"ResourceArns": [arn("elasticloadbalancing", "targetgroup/x/1")]},
+            "TargetGroupNotFound",
+        ),
+        (
+            "elbv2",
+            "describe_tags",
+            {"ResourceArns": [arn("elasticloadbalancing", "loadbalancer/app/x/1")]},
+            "LoadBalancerNotFound",
+        ),
+        ("cloudwatch", "tag_resource", {"ResourceARN": arn("cloudwatch", "alarm:x")}, "ResourceNotFoundException"),
+        (
+            "cloudwatch",
+            "list_tags_for_resource",
+            {"ResourceARN": arn("cloudwatch", "alarm:x")},
+            "ResourceNotFoundException",
+        ),
+    ],
+)
+def test_tags_of_what_is_not_there(
+    client: Client, service: str, operation: str, request_: dict[str, Any], code: str
+) -> None:
+    tags = {} if operation in ("describe_tags", "list_tags_for_resource") else {"Tags": [{"Key": "a", "Value": "b"}]}
+    assert error_of(getattr(client(service), operation), **request_, **tags)[0] == code
