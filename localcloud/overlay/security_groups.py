@@ -15,6 +15,7 @@ from moto.ec2.exceptions import (
     DependencyViolationError,
     InvalidSecurityGroupNotFoundError,
     InvalidSecurityGroupRuleIdNotFoundError,
+    MissingParameterError,
 )
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
 from moto.ec2.models.instances import InstanceBackend
@@ -130,16 +131,22 @@ def _install_deletion() -> None:
 def _install_answers() -> None:
     """What moto leaves out of its answers; and descriptions that are given by the rules' ids, which it overlooks."""
 
+    def named(request: SecurityGroups) -> SecurityGroup:
+        name = request._get_param("GroupId") or request._get_param("GroupName")
+        if not name:
+            raise MissingParameterError("GroupName or GroupId")
+        group: SecurityGroup | None = request.ec2_backend.get_security_group_by_name_or_id(name)
+        if group is None:
+            raise InvalidSecurityGroupNotFoundError(name)
+        return group
+
     def update_descriptions(original: Callable[[SecurityGroups], Any]) -> Callable[[SecurityGroups], ActionResult]:
         @functools.wraps(original)
         def respond(self: SecurityGroups) -> ActionResult:
             by_id = self._get_param("SecurityGroupRuleDescriptions", [])
             if not by_id:
                 original(self)
-            name = self._get_param("GroupId") or self._get_param("GroupName")
-            group = self.ec2_backend.get_security_group_by_name_or_id(name)
-            if group is None:
-                raise InvalidSecurityGroupNotFoundError(name)
+            group = named(self)
             for given in by_id:
                 rule = group.get_rule(given["SecurityGroupRuleId"])
                 if rule is None:
@@ -154,8 +161,7 @@ def _install_answers() -> None:
 
     @functools.wraps(delete)
     def delete_security_group(self: SecurityGroups) -> ActionResult:
-        name = self._get_param("GroupId") or self._get_param("GroupName")
-        group = self.ec2_backend.get_security_group_by_name_or_id(name)
+        group = named(self)
         delete(self)
         return ActionResult({"Return": True, "GroupId": group.id})
 
