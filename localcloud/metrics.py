@@ -6,15 +6,13 @@ otherwise be written every few seconds. After a restart the metrics begin anew, 
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from moto.cloudwatch.models import MetricAggregatedDatum, MetricDatum, MetricDatumBase
 from moto.core.utils import utcnow
@@ -135,32 +133,23 @@ def vcpus_of(instance_type: str) -> int:
     return int(known or os.cpu_count() or 1)
 
 
-def aggregate(datums: Sequence[Any], statistic: str) -> float | None:
-    """A statistic of CloudWatch over samples: Average, Sum, Minimum, Maximum, SampleCount or a percentile (`p95`)."""
-    if not datums:
-        return None
-    single = [datum.value for datum in datums if isinstance(datum, MetricDatum)]
-    sets = [datum for datum in datums if isinstance(datum, MetricAggregatedDatum)]
-    count = len(single) + sum(datum.sample_count for datum in sets)
-    total = math.fsum(single) + math.fsum(datum.sum for datum in sets)
-    if statistic == "SampleCount":
-        return float(count)
-    if statistic == "Sum":
-        return total
-    if statistic == "Minimum":
-        return float(min([*single, *(datum.min for datum in sets)]))
-    if statistic == "Maximum":
-        return float(max([*single, *(datum.max for datum in sets)]))
-    if statistic and statistic[0] == "p":
-        ordered = sorted([*single, *(datum.sum / datum.sample_count for datum in sets if datum.sample_count)])
-        rank = math.ceil(float(statistic[1:]) / 100 * len(ordered))
-        return float(ordered[max(0, rank - 1)])
-    return total / count if count else None
-
-
 def epoch(timestamp: datetime) -> float:
     """Seconds since the epoch; moto keeps UTC without a time zone."""
     return (timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)).timestamp()
+
+
+class Minute(MetricAggregatedDatum):
+    """The samples of a minute, which are kept for percentiles and the like."""
+
+    def __init__(self, sample: MetricDatum, dimensions: list[dict[str, str]]) -> None:
+        minute, value = sample.timestamp.replace(second=0, microsecond=0), sample.value
+        super().__init__(sample.namespace, sample.name, value, value, 1, value, dimensions, minute, sample.unit)
+        self.values = [value]
+
+    def add(self, value: float) -> None:
+        self.min, self.max = min(self.min, value), max(self.max, value)
+        self.sample_count, self.sum = self.sample_count + 1, self.sum + value
+        self.values.append(value)
 
 
 class Series:
@@ -170,7 +159,7 @@ class Series:
         self.namespace, self.name, self.unit = namespace, name, unit
         self.dimensions = [{"Name": dimension, "Value": value} for dimension, value in dimensions]
         self.samples: deque[MetricDatum] = deque()
-        self.minutes: deque[MetricAggregatedDatum] = deque(maxlen=KEPT_MINUTES)
+        self.minutes: deque[Minute] = deque(maxlen=KEPT_MINUTES)
 
     def add(self, value: float, timestamp: datetime) -> None:
         self.samples.append(MetricDatum(self.namespace, self.name, value, self.dimensions, timestamp, self.unit))
@@ -182,14 +171,9 @@ class Series:
     def _move_to_minutes(self, sample: MetricDatum) -> None:
         minute = sample.timestamp.replace(second=0, microsecond=0)
         if self.minutes and self.minutes[-1].timestamp == minute:
-            last = self.minutes[-1]
-            last.min, last.max = min(last.min, sample.value), max(last.max, sample.value)
-            last.sample_count, last.sum = last.sample_count + 1, last.sum + sample.value
-            return
-        value = sample.value
-        self.minutes.append(
-            MetricAggregatedDatum(self.namespace, self.name, value, value, 1, value, self.dimensions, minute, self.unit)
-        )
+            self.minutes[-1].add(sample.value)
+        else:
+            self.minutes.append(Minute(sample, self.dimensions))
 
     def data(self) -> Iterator[MetricDatumBase]:
         yield from self.minutes

@@ -10,9 +10,11 @@ from localcloud.overlay import (
     autoscaling_requests,
     cloudwatch,
     ec2,
-    ec2_filters,
+    ec2_dependencies,
     elbv2,
+    filters,
     iam,
+    instance_filters,
     instance_refresh,
     interfaces,
     launch_template_versions,
@@ -21,10 +23,12 @@ from localcloud.overlay import (
     placement_groups,
     rds,
     refusals,
+    request_checks,
     scaling_policies,
     scheduled_actions,
     security_groups,
     traffic_sources,
+    unknown_ids,
     vpc_endpoint_services,
 )
 
@@ -38,7 +42,6 @@ def install() -> None:
     scheduled_actions.install()
     cloudwatch.install()
     ec2.install()
-    ec2_filters.install()
     elbv2.install()
     iam.install()
     interfaces.install()
@@ -46,7 +49,13 @@ def install() -> None:
     machine_images.install()  # after ec2: it is asked first
     placement_groups.install()
     rds.install()
-    refusals.install()
     security_groups.install()
     traffic_sources.install()
     vpc_endpoint_services.install()
+    # Around what answers by now.
+    ec2_dependencies.install()
+    filters.install()
+    instance_filters.install()
+    unknown_ids.install()
+    refusals.install()
+    request_checks.install()

@@ -199,6 +199,13 @@ def resolve_template(backend: Any, spec: dict[str, Any]) -> LaunchTemplateVersio
         find_image(backend.ec2_backend, version.image_id)
     except (ServiceException, KeyError, ValueError, IndexError) as error:
         raise ValidationError(prefix + str(getattr(error, "message", error))) from error
+    if version.data.get("NetworkInterfaces") and (
+        version.data.get("SecurityGroupIds") or version.data.get("SecurityGroups")
+    ):
+        raise ValidationError(
+            prefix
+            + "Invalid launch template: When a network interface is provided, the security groups must be a part of it."
+        )
     return version
 
 

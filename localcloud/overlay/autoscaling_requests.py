@@ -335,11 +335,29 @@ def _install_backend() -> None:
 
     def detach_load_balancer_target_groups(self: Any, group_name: str, target_group_arns: list[str]) -> None:
         group = find_group(self, group_name)
+        if not set(target_group_arns) <= set(group.target_group_arns):
+            raise ValidationError("Trying to remove Target Groups that are not part of the group")
         group.target_group_arns = [arn for arn in group.target_group_arns if arn not in target_group_arns]
         for member in group.instance_states:
             deregister(member, target_group_arns)
             member.registered = [arn for arn in member.registered if arn not in target_group_arns]
             member.passed_over = [arn for arn in member.passed_over if arn not in target_group_arns]
+
+    def delete_launch_configuration(self: Any, launch_configuration_name: str) -> None:
+        if launch_configuration_name not in self.launch_configurations:
+            raise ValidationError(
+                f"Launch configuration name not found - Launch configuration {launch_configuration_name} not found"
+            )
+        for group in self.autoscaling_groups.values():
+            # moto keeps a group's launch configuration when it is given a launch template instead.
+            used = group.launch_config if group.ec2_launch_template is None else None
+            if used is not None and used.name == launch_configuration_name:
+                raise AutoscalingClientError(
+                    "ResourceInUse",
+                    f"Cannot delete launch configuration {launch_configuration_name} because it is attached to "
+                    f"AutoScalingGroup {group.name}",
+                )
+        del self.launch_configurations[launch_configuration_name]
 
     def suspend_processes(self: Any, group_name: str, scaling_processes: list[str]) -> None:
         group = find_group(self, group_name)
@@ -367,6 +385,7 @@ def _install_backend() -> None:
     backend.create_launch_configuration = create_launch_configuration
     backend.create_auto_scaling_group = create_auto_scaling_group
     backend.delete_auto_scaling_group = delete_auto_scaling_group
+    backend.delete_launch_configuration = delete_launch_configuration
     backend.set_desired_capacity = set_desired_capacity
     backend.terminate_instance = terminate_instance
     backend.detach_instances = detach_instances

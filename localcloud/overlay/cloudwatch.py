@@ -10,11 +10,17 @@ import contextlib
 import functools
 import json
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.cloudwatch.exceptions import InvalidParameterCombination, InvalidParameterValue, ValidationError
-from moto.cloudwatch.models import Alarm, CloudWatchBackend, MetricDatumBase
+from moto.cloudwatch.exceptions import (
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    ResourceNotFoundException,
+    ValidationError,
+)
+from moto.cloudwatch.models import Alarm, CloudWatchBackend, MetricDataQuery, MetricDatumBase
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.common_models import CloudWatchMetricProvider
 from moto.core.responses import ActionResult, EmptyResult
@@ -22,7 +28,8 @@ from moto.core.utils import utcnow
 
 from localcloud import backends, metric_math
 from localcloud.alarm_rules import RuleError, parse_rule
-from localcloud.metrics import MEASURED, aggregate, epoch
+from localcloud.metric_statistics import aggregate, is_extended, is_statistic
+from localcloud.metrics import MEASURED, epoch
 from localcloud.overlay import scaling_policies
 from localcloud.overlay.autoscaling import find_group, suspended
 
@@ -154,6 +161,7 @@ def _newest_value(alarm: Any) -> float | None:
 def install() -> None:
     """Change moto's CloudWatch classes."""
     create, put, set_state = Alarm.__init__, CloudWatchBackend.put_metric_alarm, CloudWatchBackend.set_alarm_state
+    list_tags = CloudWatchBackend.list_tags_for_resource
     disable, enable = CloudWatchBackend.disable_alarm_actions, CloudWatchBackend.enable_alarm_actions
 
     @functools.wraps(create)
@@ -173,7 +181,9 @@ def install() -> None:
     def put_metric_alarm(self: Any, **kwargs: Any) -> Any:
         _check_alarm(self, kwargs)
         before = self.alarms.get(kwargs["name"])
-        alarm = put(self, **kwargs)
+        extended = kwargs.get("extended_statistic")
+        alarm = put(self, **{**kwargs, "extended_statistic": None})  # moto takes percentiles only
+        alarm.extended_statistic = extended
         if before is None:
             add_history(alarm, "ConfigurationUpdate", f'Alarm "{alarm.name}" created', {"type": "Create"})
             return alarm
@@ -244,6 +254,12 @@ def install() -> None:
         token = str(last) if last < len(items) else None
         return ActionResult({"AlarmHistoryItems": items[first:last], "NextToken": token})
 
+    @functools.wraps(list_tags)
+    def list_tags_for_resource(self: Any, arn: str) -> Any:
+        if ":alarm:" in arn and arn.split(":alarm:", 1)[1] not in self.alarms:
+            raise ResourceNotFoundException
+        return list_tags(self, arn)
+
     def switch(enabled: bool, original: Any) -> Any:
         @functools.wraps(original)
         def switched(self: Any, alarm_names: list[str]) -> None:
@@ -261,6 +277,7 @@ def install() -> None:
     alarm_class.alarm_rule = property(lambda alarm: alarm.rule)
     backend.put_metric_alarm = put_metric_alarm
     backend.set_alarm_state = set_alarm_state
+    backend.list_tags_for_resource = list_tags_for_resource
     backend.disable_alarm_actions = switch(False, disable)
     backend.enable_alarm_actions = switch(True, enable)
     response.get_metric_statistics = _get_metric_statistics
@@ -292,22 +309,22 @@ def _data_between(self: Any, request: dict[str, Any]) -> list[Any]:
 def _get_metric_statistics(self: Any) -> ActionResult:
     """moto adds up all metrics that have the dimensions among theirs, and knows no percentiles."""
     request = self._get_params()
-    names = [*(request.get("Statistics") or []), *(request.get("ExtendedStatistics") or [])]
-    if not names:
-        raise InvalidParameterCombination("Must specify either Statistics or ExtendedStatistics")
+    simple, extended = request.get("Statistics") or [], request.get("ExtendedStatistics") or []
+    if bool(simple) == bool(extended):
+        raise InvalidParameterCombination("Must specify either Statistics or ExtendedStatistics, but not both")
+    for number, name in enumerate(extended, 1):
+        if not is_extended(name):
+            raise InvalidParameterValue(
+                f"The value {name} for parameter ExtendedStatistics.member.{number} is not supported."
+            )
     points = []
     periods = _in_periods(_data_between(self, request), request, request.get("Unit"), int(request["Period"]))
     for begin, datums in sorted(periods.items()):
-        values = {name: aggregate(datums, name) for name in names}
-        extended = {name: value for name, value in values.items() if name.startswith("p")}
-        points.append(
-            {
-                "Timestamp": datetime.fromtimestamp(begin, UTC),
-                "Unit": datums[0].unit or "None",
-                **{name: value for name, value in values.items() if name not in extended},
-                **({"ExtendedStatistics": extended} if extended else {}),
-            }
-        )
+        values = {name: aggregate(datums, name) for name in (*simple, *extended)}
+        known = {name: value for name, value in values.items() if value is not None}
+        if known:
+            point = {"Timestamp": datetime.fromtimestamp(begin, UTC), "Unit": datums[0].unit or "None"}
+            points.append({**point, **(known if simple else {"ExtendedStatistics": known})})
     return ActionResult({"Label": request["MetricName"], "Datapoints": points})
 
 
@@ -316,6 +333,7 @@ def _get_metric_data(self: Any) -> ActionResult:
     request = self._get_params()
     asked = request.get("MetricDataQueries") or []
     queries = metric_math.queries_of(asked, 60)
+    _check_statistics(_statistics_of(queries), "MetricDataQueries")
     data = _data_between(self, request)
     found: dict[str, dict[float, float]] = {}
     for given in asked:
@@ -349,6 +367,21 @@ def _get_metric_data(self: Any) -> ActionResult:
     return ActionResult({"MetricDataResults": results})
 
 
+def _statistics_of(queries: list[MetricDataQuery]) -> list[str | None]:
+    return [query.metric_stat.stat if query.metric_stat else None for query in queries]
+
+
+def _check_statistics(names: Iterable[str | None], parameter: str) -> None:
+    """Refuse metric data queries with a statistic that there is not, in AWS's words; None: a query without one."""
+    wrong = [
+        f"The value {name} for parameter {parameter}.member.{number}.MetricStat.Stat is not a valid statistic."
+        for number, name in enumerate(names, 1)
+        if name is not None and not is_statistic(name)
+    ]
+    if wrong:
+        raise ValidationError("\n".join(wrong))
+
+
 def _check_alarm(backend: Any, request: dict[str, Any]) -> None:
     """Refuse what AWS refuses, and what is not evaluated here."""
     if request.get("threshold_metric_id"):
@@ -362,13 +395,21 @@ def _check_alarm(backend: Any, request: dict[str, Any]) -> None:
         if unknown:
             raise ValidationError(f"AlarmRule refers to alarms that can't be used: {', '.join(unknown)}")
         return
+    statistic, extended = request.get("statistic"), request.get("extended_statistic")
     if request.get("metric_data_queries"):
+        if statistic or extended:
+            raise ValidationError("Statistic should not be set if list of Metrics is set.")
+        _check_statistics(_statistics_of(request["metric_data_queries"]), "Metrics")
         try:
             metric_math.check_queries(request["metric_data_queries"])
         except metric_math.MetricMathError as error:
             raise ValidationError(str(error)) from error
         _check_period(metric_math.period_of(request["metric_data_queries"]), request.get("evaluation_periods"))
         return
+    if bool(statistic) == bool(extended):
+        raise ValidationError("You must specify either Statistic or ExtendedStatistic, but not both.")
+    if extended and not is_extended(extended):
+        raise InvalidParameterValue(f"The value {extended} for parameter ExtendedStatistic is not supported.")
     _check_period(request.get("period"), request.get("evaluation_periods"))
 
 

@@ -213,6 +213,7 @@ def _install_requests() -> None:
             "placement": self._get_param("Placement.AvailabilityZone"),
         }
         template = _template_data(backend, launch)
+        _check_interfaces({**template, **self._get_params()})
         subnet = _launch_subnet(backend, launch, template)
         count = most if subnet is None else max(least, min(most, free_addresses(subnet)))
         get = self._get_param
@@ -312,6 +313,22 @@ def _template_data(backend: Any, launch: dict[str, Any]) -> dict[str, Any]:
         return {}
     data: dict[str, Any] = backend._get_template_from_args(specification).data
     return data
+
+
+def _check_interfaces(launch: dict[str, Any]) -> None:
+    """What a request to run instances names with its network interfaces, it can't name for the instance, too."""
+    words = {
+        "SecurityGroupIds": "security groups",
+        "SecurityGroups": "security groups",
+        "SubnetId": "subnet ID",
+        "PrivateIpAddress": "private address",
+    }
+    for parameter, what in words.items():
+        if launch.get("NetworkInterfaces") and launch.get(parameter):
+            raise EC2ClientError(
+                "InvalidParameterCombination",
+                f"Network interfaces and an instance-level {what} may not be specified on the same request",
+            )
 
 
 def _launch_subnet(backend: Any, launch: dict[str, Any], template: dict[str, Any]) -> Any | None:

@@ -55,6 +55,7 @@ def install() -> None:
     _install_target_groups()
     _install_targets()
     _install_certificates()
+    _install_tags()
 
 
 def _install_load_balancers() -> None:
@@ -83,7 +84,8 @@ def _install_load_balancers() -> None:
             )
         mappings = kwargs.get("subnet_mappings") or []
         wanted = [*(subnet_ids or []), *(mapping["SubnetId"] for mapping in mappings)]
-        if wanted and (kwargs.get("loadbalancer_type") or "application") == "application":
+        application = (kwargs.get("loadbalancer_type") or "application") == "application"
+        if wanted and application:
             zones = [subnet.availability_zone for subnet in map(self.ec2_backend.get_subnet, wanted) if subnet]
             if len(zones) != len(set(zones)):
                 raise InvalidConfigurationRequest(
@@ -95,6 +97,10 @@ def _install_load_balancers() -> None:
             if self.ec2_backend.get_security_group_from_id(group_id) is None:
                 raise ELBClientError("InvalidSecurityGroup", f"Security group '{group_id}' does not exist")
         kwargs["scheme"] = kwargs.get("scheme") or "internet-facing"
+        if application and not security_groups and wanted:
+            # "The default is the default security group for the VPC" (the user guide)
+            vpc_id = self.ec2_backend.get_subnet(wanted[0]).vpc_id
+            security_groups = [self.ec2_backend.get_default_security_group(vpc_id).id]  # type: ignore[union-attr]
         return create(self, name, security_groups, subnet_ids, *args, **kwargs)
 
     @functools.wraps(delete)
@@ -241,7 +247,7 @@ def _install_listeners() -> None:
 
 
 def _install_rules() -> None:
-    validate = ELBv2Backend._validate_conditions
+    validate, delete = ELBv2Backend._validate_conditions, ELBv2Backend.delete_rule
 
     @functools.wraps(validate)
     def validate_values(self: ELBv2Backend, conditions: list[dict[str, Any]]) -> None:
@@ -271,6 +277,16 @@ def _install_rules() -> None:
             rules[arn].priority = priority
         return list(rules.values())
 
+    @functools.wraps(delete)
+    def delete_own(self: ELBv2Backend, arn: str) -> None:
+        rules = self.describe_rules(None, [arn])
+        if not rules:
+            raise RuleNotFoundError()
+        if rules[0].is_default:
+            raise ELBClientError("OperationNotPermitted", f"Default rule '{arn}' cannot be deleted")
+        delete(self, arn)
+
+    ELBv2Backend.delete_rule = delete_own  # type: ignore[method-assign]
     ELBv2Backend._validate_conditions = validate_values  # type: ignore[method-assign]
     ELBv2Backend.set_rule_priorities = set_rule_priorities  # type: ignore[method-assign]
 
@@ -389,7 +405,7 @@ def _check_health_check(given: dict[str, Any], protocol: str | None) -> None:
 
 
 def _install_targets() -> None:
-    register = FakeTargetGroup.register
+    register, deregister = FakeTargetGroup.register, FakeTargetGroup.deregister
 
     @functools.wraps(register)
     def register_checked(self: FakeTargetGroup, targets: list[dict[str, Any]]) -> None:
@@ -403,7 +419,13 @@ def _install_targets() -> None:
             _check_addresses(self, [target["Id"] for target in targets])
         register(self, targets)
 
+    @functools.wraps(deregister)
+    def deregister_known(self: FakeTargetGroup, targets: list[dict[str, Any]]) -> None:
+        """ "If the specified target does not exist, the action returns successfully" (DeregisterTargets)."""
+        deregister(self, [target for target in targets if target["Id"] in self.targets])
+
     FakeTargetGroup.register = register_checked  # type: ignore[method-assign]
+    FakeTargetGroup.deregister = deregister_known  # type: ignore[method-assign]
 
 
 def _check_instances(group: FakeTargetGroup, ids: list[str]) -> None:
@@ -480,3 +502,18 @@ def _install_certificates() -> None:
     AWSCertificateManagerBackend.get_certificate = get_with_users  # type: ignore[method-assign]
     AWSCertificateManagerBackend.delete_certificate = delete_unused  # type: ignore[method-assign]
     AWSCertificateManagerBackend.import_certificate = import_keeping_tags  # type: ignore[method-assign]
+
+
+# -- tags ---------------------------------------------------------------------------------------------------------
+
+
+def _install_tags() -> None:
+    describe = ELBv2Backend.describe_tags
+
+    @functools.wraps(describe)
+    def describe_known(self: ELBv2Backend, resource_arns: list[str]) -> dict[str, dict[str, str]]:
+        for arn in resource_arns:
+            self._get_resource_by_arn(arn)
+        return describe(self, resource_arns)
+
+    ELBv2Backend.describe_tags = describe_known  # type: ignore[method-assign]

@@ -17,12 +17,16 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.moto_api._internal import mock_random
 from moto.rds.exceptions import (
+    DBInstanceNotFoundError,
     DBParameterGroupNotFoundError,
+    DBSnapshotNotFoundFault,
+    DBSubnetGroupNotFoundError,
     InvalidParameterCombination,
     InvalidParameterValue,
+    OptionGroupNotFoundFaultError,
     RDSClientError,
 )
-from moto.rds.models import DBInstance, DBParameterGroup, RDSBackend
+from moto.rds.models import DBInstance, DBParameterGroup, DBSubnetGroup, OptionGroup, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from localcloud.config import DNS_SUFFIX
@@ -125,6 +129,7 @@ def install() -> None:
     _install_changes()
     _install_removal()
     _install_parameters()
+    _install_tags()
 
 
 def fail_for_network(database: Any, reason: str) -> None:
@@ -354,6 +359,11 @@ def _install_removal() -> None:
 
     @functools.wraps(delete_group)
     def delete_unused_group(self: RDSBackend, db_parameter_group_name: str) -> DBParameterGroup:
+        if db_parameter_group_name.startswith("default."):
+            raise RDSClientError(
+                "InvalidDBParameterGroupState",
+                f"Default DBParameterGroup cannot be deleted: {db_parameter_group_name}",
+            )
         for database in self.databases.values():
             if database.db_parameter_group_name == db_parameter_group_name:
                 raise RDSClientError(
@@ -363,8 +373,57 @@ def _install_removal() -> None:
                 )
         return delete_group(self, db_parameter_group_name)
 
+    delete_subnets, delete_options = RDSBackend.delete_subnet_group, RDSBackend.delete_option_group
+
+    @functools.wraps(delete_subnets)
+    def delete_unused_subnet_group(self: RDSBackend, subnet_name: str) -> DBSubnetGroup:
+        for name, database in self.databases.items():
+            if database._db_subnet_group_name == subnet_name:  # moto lets nobody read it by its proper name
+                raise RDSClientError(
+                    "InvalidDBSubnetGroupStateFault",
+                    f"Cannot delete the subnet group '{subnet_name}' because at least one database instance: {name} is "
+                    "still using it.",
+                )
+        return delete_subnets(self, subnet_name)
+
+    @functools.wraps(delete_options)
+    def delete_unused_option_group(self: RDSBackend, option_group_name: str) -> OptionGroup:
+        if any(database.option_group_name == option_group_name for database in self.databases.values()):
+            raise RDSClientError(
+                "InvalidOptionGroupStateFault",
+                f"The option group '{option_group_name}' cannot be deleted because it is in use.",
+            )
+        return delete_options(self, option_group_name)
+
+    RDSBackend.delete_subnet_group = delete_unused_subnet_group  # type: ignore[method-assign]
+    RDSBackend.delete_option_group = delete_unused_option_group  # type: ignore[method-assign]
     RDSBackend.delete_db_instance = delete_for_real  # type: ignore[method-assign]
     RDSBackend.delete_db_parameter_group = delete_unused_group  # type: ignore[method-assign]
+
+
+# What AWS says of a name that there is not, by the kind of resource in an ARN.
+NOT_FOUND: dict[str, type[RDSClientError]] = {
+    "db": DBInstanceNotFoundError,
+    "og": OptionGroupNotFoundFaultError,
+    "pg": DBParameterGroupNotFoundError,
+    "snapshot": DBSnapshotNotFoundFault,
+    "subgrp": DBSubnetGroupNotFoundError,
+}
+
+
+def _install_tags() -> None:
+    find = RDSBackend._get_resource_for_tagging
+
+    @functools.wraps(find)
+    def find_known(self: RDSBackend, arn: str) -> Any:
+        """moto tags nothing when there is nothing of that name. Default groups exist without having been made."""
+        resource = find(self, arn)
+        kind, _, name = arn.split(":", 5)[-1].partition(":")
+        if resource is None and kind in NOT_FOUND and not name.startswith("default"):
+            raise NOT_FOUND[kind](name)
+        return resource
+
+    RDSBackend._get_resource_for_tagging = find_known  # type: ignore[method-assign]
 
 
 def _install_parameters() -> None:

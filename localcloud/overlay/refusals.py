@@ -47,7 +47,9 @@ def install() -> None:
         except Exception as error:
             LOGGER.exception("%s %s", self.service_name, self._get_action())
             if _is_ours(error):
-                return _serialized(self, "InternalFailure", "It failed, and python -m localcloud logs says why.", 500)
+                return serialized_error(
+                    self, "InternalFailure", "It failed, and python -m localcloud logs says why.", 500
+                )
             # The request has what moto does not look for, such as the id of something that is not there.
             reason = f"{type(error).__name__}: {error}"
             return _refuse(self, "InvalidParameterValue", f"can't do this {self._get_action()} ({reason})")
@@ -64,7 +66,7 @@ def _is_ours(error: Exception) -> bool:
 def _refuse(response: BaseResponse, code: str, what: str) -> Any:
     LOGGER.warning("%s: the local cloud %s", response.service_name, what)
     refused[str(response.service_name), what] += 1
-    return _serialized(response, code, f"The local cloud {what}.", 400)
+    return serialized_error(response, code, f"The local cloud {what}.", 400)
 
 
 def _gist(reason: str) -> str:
@@ -73,7 +75,8 @@ def _gist(reason: str) -> str:
     return text.partition(" Feel free")[0].removesuffix(" yet.") or "it isn't said what"
 
 
-def _serialized(response: BaseResponse, code: str, message: str, status: int) -> Any:
+def serialized_error(response: BaseResponse, code: str, message: str, status: int) -> Any:
+    """An error as a service answers it, for `call_action` to return."""
     # moto tells the service by the exception's module.
     exception = type("Refusal", (ServiceException,), {"__module__": type(response).__module__})
     _, headers, body = response.serialized(ActionResult(exception(code, message)))

@@ -7,13 +7,20 @@ as they were, and deletes a group that others refer to.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from moto.ec2.exceptions import DependencyViolationError, InvalidSecurityGroupNotFoundError
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import (
+    DependencyViolationError,
+    InvalidSecurityGroupNotFoundError,
+    InvalidSecurityGroupRuleIdNotFoundError,
+    MissingParameterError,
+)
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
 from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupBackend
+from moto.ec2.responses.security_groups import SecurityGroups
 from moto.elbv2.models import ELBv2Backend
 
 
@@ -22,6 +29,7 @@ def install() -> None:
     _install_membership()
     _install_rules()
     _install_deletion()
+    _install_answers()
 
 
 def groups_by_id(backend: Any, group_ids: Iterable[str]) -> list[SecurityGroup]:
@@ -118,3 +126,47 @@ def _install_deletion() -> None:
         delete(self, vpc_id, group_id)
 
     SecurityGroupBackend._delete_security_group = delete_unused  # type: ignore[method-assign]
+
+
+def _install_answers() -> None:
+    """What moto leaves out of its answers; and descriptions that are given by the rules' ids, which it overlooks."""
+
+    def named(request: SecurityGroups) -> SecurityGroup:
+        name = request._get_param("GroupId") or request._get_param("GroupName")
+        if not name:
+            raise MissingParameterError("GroupName or GroupId")
+        group: SecurityGroup | None = request.ec2_backend.get_security_group_by_name_or_id(name)
+        if group is None:
+            raise InvalidSecurityGroupNotFoundError(name)
+        return group
+
+    def update_descriptions(original: Callable[[SecurityGroups], Any]) -> Callable[[SecurityGroups], ActionResult]:
+        @functools.wraps(original)
+        def respond(self: SecurityGroups) -> ActionResult:
+            by_id = self._get_param("SecurityGroupRuleDescriptions", [])
+            if not by_id:
+                original(self)
+            group = named(self)
+            for given in by_id:
+                rule = group.get_rule(given["SecurityGroupRuleId"])
+                if rule is None:
+                    raise InvalidSecurityGroupRuleIdNotFoundError(given["SecurityGroupRuleId"])
+                source = rule.source_group or rule.ip_range
+                source["Description"] = given.get("Description", "")
+            return ActionResult({"Return": True})
+
+        return respond
+
+    delete = SecurityGroups.delete_security_group
+
+    @functools.wraps(delete)
+    def delete_security_group(self: SecurityGroups) -> ActionResult:
+        group = named(self)
+        delete(self)
+        return ActionResult({"Return": True, "GroupId": group.id})
+
+    response: Any = SecurityGroups
+    response.delete_security_group = delete_security_group
+    for direction in ("ingress", "egress"):
+        operation = f"update_security_group_rule_descriptions_{direction}"
+        setattr(response, operation, update_descriptions(getattr(response, operation)))

@@ -17,7 +17,7 @@ from moto.ec2.models import vpcs
 from moto.ec2.models.vpcs import VPCBackend
 
 from localcloud.backends import without_lock
-from localcloud.overlay.ec2_filters import any_matches
+from localcloud.overlay.filters import matches
 
 # Filter -> the values of a service that it is compared with.
 FILTERS: dict[str, Callable[[Any], list[str]]] = {
@@ -58,7 +58,7 @@ def install() -> None:
             service
             for service in services
             if (not names or service["ServiceName"] in names)
-            and all(any_matches(_values(service, wanted["Name"]), wanted.get("Values", [])) for wanted in filters)
+            and all(matches(_values(service, wanted["Name"]), wanted.get("Values", [])) for wanted in filters)
         ]
 
     backend: Any = VPCBackend

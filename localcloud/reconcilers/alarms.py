@@ -20,7 +20,8 @@ from typing import Any
 from localcloud import backends, metric_math
 from localcloud.alarm_rules import parse_rule
 from localcloud.controller import Action, Observed
-from localcloud.metrics import aggregate, epoch
+from localcloud.metric_statistics import aggregate
+from localcloud.metrics import epoch
 from localcloud.overlay.cloudwatch import ALARM, INSUFFICIENT_DATA, OK, change_state, run_actions
 
 LOGGER = logging.getLogger(__name__)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from api_client import api_without_machines
 from balancing import web_servers
 from running_cloud import Cloud
 from ssh_login import Login
@@ -41,3 +43,10 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 def login(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Login:
     """SSH into instances that were launched with the key pair `tests`."""
     return Login(cloud, tmp_path_factory.mktemp("ssh"))
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Callable[[str], Any]]:
+    """A client of a service of the API without machines, that asks once and sends whatever it is given."""
+    with api_without_machines() as make_client:
+        yield make_client

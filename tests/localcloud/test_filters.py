@@ -1,141 +1,155 @@
-"""Filters of EC2's Describe operations: all of DescribeInstances', and wildcards as on AWS."""
+"""EC2's filters: wildcards in all of them, and none without an effect."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from api_client import api_without_machines
 from botocore.exceptions import ClientError
 
 Client = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    with api_without_machines() as make_client:
-        yield make_client
-
-
-@pytest.fixture(scope="module")
-def instances(client: Client) -> dict[str, Any]:
-    """Two instances in one VPC, `web` (t3.micro) and `db-1` (t3.small), as they are described."""
+def things(client: Client) -> dict[str, str]:
+    """Some resources: what they are called."""
     ec2 = client("ec2")
-    image = ec2.describe_images(Owners=["136693071363"])["Images"][0]["ImageId"]
-    vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
-    found = {}
-    for number, (name, kind) in enumerate((("web", "t3.micro"), ("db-1", "t3.small"))):
-        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.1.{number}.0/24")["Subnet"]["SubnetId"]
-        reservation = ec2.run_instances(
-            ImageId=image,
-            InstanceType=kind,
-            MinCount=1,
-            MaxCount=1,
-            SubnetId=subnet,
-            TagSpecifications=[
-                {
-                    "ResourceType": "instance",
-                    "Tags": [{"Key": "Name", "Value": name}, {"Key": f"is {name}", "Value": ""}],
-                }
-            ],
-        )
-        described = ec2.describe_instances(InstanceIds=[reservation["Instances"][0]["InstanceId"]])
-        found[name] = described["Reservations"][0]["Instances"][0]
-    return found
-
-
-def names(client: Client, **filters: list[str]) -> set[str]:
-    """Names of the instances that pass filters, which are written with `_` for `-` and `__` for a dot."""
-    wanted = [{"Name": name.replace("__", ".").replace("_", "-"), "Values": values} for name, values in filters.items()]
-    return names_of(client, wanted)
-
-
-def names_of(client: Client, filters: list[dict[str, Any]]) -> set[str]:
-    reservations = client("ec2").describe_instances(Filters=filters)["Reservations"]
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    launch = {"ImageId": image, "MinCount": 1, "MaxCount": 1}
+    zone = {"AvailabilityZone": "us-east-1b"}
+    instances = [
+        ec2.run_instances(**launch, InstanceType=kind, Placement=zone)["Instances"][0]["InstanceId"]
+        for kind in ("t3.micro", "m5.large")
+    ]
+    vpc = ec2.create_vpc(CidrBlock="10.64.0.0/16")["Vpc"]["VpcId"]
+    ec2.create_tags(Resources=[vpc], Tags=[{"Key": "Name", "Value": "a[1]*b"}])
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.64.0.0/24")["Subnet"]["SubnetId"]
+    nat = ec2.create_nat_gateway(
+        SubnetId=subnet,
+        ConnectivityType="private",
+        TagSpecifications=[{"ResourceType": "natgateway", "Tags": [{"Key": "Stage", "Value": "vpc"}]}],
+    )["NatGateway"]["NatGatewayId"]
+    ec2.create_customer_gateway(Type="ipsec.1", BgpAsn=65000, PublicIp="203.0.113.1")
+    ec2.create_egress_only_internet_gateway(VpcId=vpc)
+    ec2.create_carrier_gateway(VpcId=vpc)
+    ec2.create_transit_gateway()
+    ec2.create_managed_prefix_list(PrefixListName="mine", MaxEntries=1, AddressFamily="IPv4")
+    peering = ec2.create_vpc_peering_connection(VpcId=vpc, PeerVpcId=vpc)["VpcPeeringConnection"]
     return {
-        tag["Value"]
-        for reservation in reservations
-        for instance in reservation["Instances"]
-        for tag in instance["Tags"]
-        if tag["Key"] == "Name"
+        "t3": instances[0],
+        "m5": instances[1],
+        "vpc": vpc,
+        "subnet": subnet,
+        "gateway": gateway,
+        "nat": nat,
+        "peering": peering["VpcPeeringConnectionId"],
     }
 
 
+def ids(found: list[dict[str, Any]], key: str) -> list[str]:
+    return [resource[key] for resource in found]
+
+
+# Operation, key of the answer, key of the id, filter, its values, what is found; in braces: see `things`.
+FOUND = [
+    ("describe_vpcs", "Vpcs", "VpcId", "cidr", ["10.6?.0.0/*"], ["{vpc}"]),
+    ("describe_vpcs", "Vpcs", "VpcId", "tag:Name", ["a[1]*"], ["{vpc}"]),
+    ("describe_vpcs", "Vpcs", "VpcId", "tag:Name", ["a[1]\\*b"], ["{vpc}"]),
+    ("describe_vpcs", "Vpcs", "VpcId", "tag:Name", ["a1*"], []),  # no set of characters
+    ("describe_vpcs", "Vpcs", "VpcId", "tag:Name", ["a[1]?\\*b"], []),
+    ("describe_vpcs", "Vpcs", "VpcId", "tag:Name", ["A*"], []),  # case matters
+    ("describe_vpcs", "Vpcs", "VpcId", "cidr-block-association.cidr-block", ["10.9.0.0/16", "10.64.*"], ["{vpc}"]),
+    (
+        "describe_internet_gateways", "InternetGateways", "InternetGatewayId", "attachment.vpc-id", ["{vpc}"],
+        ["{gateway}"],
+    ),
+    ("describe_internet_gateways", "InternetGateways", "InternetGatewayId", "attachment.vpc-id", ["vpc-?"], []),
+    ("describe_subnets", "Subnets", "SubnetId", "vpc-id", ["{vpc}"], ["{subnet}"]),
+    ("describe_nat_gateways", "NatGateways", "NatGatewayId", "tag:Stage", ["v*"], ["{nat}"]),
+    ("describe_nat_gateways", "NatGateways", "NatGatewayId", "tag:Stage", ["db"], []),
+    ("describe_nat_gateways", "NatGateways", "NatGatewayId", "tag-key", ["Stage"], ["{nat}"]),
+    ("describe_nat_gateways", "NatGateways", "NatGatewayId", "state", ["pending", "avail*"], ["{nat}"]),
+    (
+        "describe_vpc_peering_connections", "VpcPeeringConnections", "VpcPeeringConnectionId",
+        "requester-vpc-info.vpc-id", ["{vpc}"], ["{peering}"],
+    ),
+    (
+        "describe_vpc_peering_connections", "VpcPeeringConnections", "VpcPeeringConnectionId", "status-code",
+        ["active"], [],
+    ),
+    ("describe_tags", "Tags", "ResourceId", "value", ["a[1]*"], ["{vpc}"]),
+    ("describe_tags", "Tags", "ResourceId", "tag:Stage", ["vpc"], ["{nat}"]),
+    ("describe_regions", "Regions", "RegionName", "region-name", ["eu-central-?"], ["eu-central-1", "eu-central-2"]),
+    ("describe_availability_zones", "AvailabilityZones", "ZoneName", "zone-name", ["*1b"], ["us-east-1b"]),
+    (
+        "describe_instance_status", "InstanceStatuses", "InstanceId", "availability-zone", ["us-east-1b"],
+        ["{t3}", "{m5}"],
+    ),
+    ("describe_instance_status", "InstanceStatuses", "InstanceId", "availability-zone", ["us-east-1a"], []),
+    ("describe_instance_status", "InstanceStatuses", "InstanceId", "instance-state-code", ["0"], ["{t3}", "{m5}"]),
+    ("describe_instance_status", "InstanceStatuses", "InstanceId", "instance-state-name", ["run*"], []),
+    (
+        "describe_instance_status", "InstanceStatuses", "InstanceId", "instance-status.status", ["not-*"],
+        ["{t3}", "{m5}"],
+    ),
+    ("describe_instance_status", "InstanceStatuses", "InstanceId", "event.code", ["*"], []),
+]  # fmt: skip
+
+
+@pytest.mark.essential
+@pytest.mark.parametrize(("operation", "answer", "key", "name", "values", "expected"), FOUND)
+def test_filter(
+    client: Client,
+    things: dict[str, str],
+    operation: str,
+    answer: str,
+    key: str,
+    name: str,
+    values: list[str],
+    expected: list[str],
+) -> None:
+    parameter = "Filter" if operation == "describe_nat_gateways" else "Filters"
+    filters = [{"Name": name, "Values": [value.format(**things) for value in values]}]
+    every = {"IncludeAllInstances": True} if operation == "describe_instance_status" else {}
+    found = getattr(client("ec2"), operation)(**{parameter: filters}, **every)[answer]
+    assert ids(found, key) == [id_.format(**things) for id_ in expected]
+
+
 @pytest.mark.essential
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("network-interface.subnet-id", lambda instance: instance["SubnetId"]),
-        ("network-interface.network-interface-id", lambda i: i["NetworkInterfaces"][0]["NetworkInterfaceId"]),
-        ("network-interface.addresses.private-ip-address", lambda instance: instance["PrivateIpAddress"]),
-        ("network-interface.attachment.instance-id", lambda instance: instance["InstanceId"]),
-        ("network-interface.mac-address", lambda i: i["NetworkInterfaces"][0]["MacAddress"]),
-        ("block-device-mapping.volume-id", lambda i: i["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]),
-        ("private-dns-name", lambda instance: instance["PrivateDnsName"]),
-        ("instance-id", lambda instance: instance["InstanceId"]),
-        ("instance-type", lambda _instance: "t3.micro"),
-        ("tag:Name", lambda _instance: "web"),
-        ("tag-key", lambda _instance: "is web"),
-    ],
+    ("pattern", "expected"), [("t3.*", ["t3"]), ("*.large", ["m5"]), ("t3", []), ("??.*", ["t3", "m5"])]
 )
-def test_a_filter_finds_what_is_described(
-    client: Client, instances: dict[str, Any], name: str, value: Callable[[Any], str]
-) -> None:
-    assert names_of(client, [{"Name": name, "Values": [value(instances["web"])]}]) == {"web"}
-    assert names_of(client, [{"Name": name, "Values": ["none"]}]) == set()
+def test_instances_by_type(client: Client, things: dict[str, str], pattern: str, expected: list[str]) -> None:
+    filters = [{"Name": "instance-type", "Values": [pattern]}]
+    found = client("ec2").describe_instances(Filters=filters)["Reservations"]
+    assert [reservation["Instances"][0]["InstanceId"] for reservation in found] == [things[name] for name in expected]
+
+
+def test_several_filters_must_all_match(client: Client, things: dict[str, str]) -> None:
+    filters = [{"Name": "vpc-id", "Values": [things["vpc"]]}, {"Name": "state", "Values": ["deleted"]}]
+    assert client("ec2").describe_nat_gateways(Filter=filters)["NatGateways"] == []
 
 
 @pytest.mark.essential
-@pytest.mark.parametrize(
-    ("filters", "found"),
-    [
-        ({"instance_type": ["t3.*"]}, {"web", "db-1"}),
-        ({"instance_type": ["t3.m????"]}, {"web"}),
-        ({"instance_type": ["t3.m?"]}, set()),
-        ({"instance_type": ["T3.micro"]}, set()),
-        ({"instance_type": ["[t]3.micro"]}, set()),
-        ({"instance_type": ["t3.small", "m?.*"]}, {"db-1"}),
-        ({"instance_type": ["t3.micro"], "tag_key": ["is db-1"]}, set()),
-        ({"instance_state_code": ["0"], "instance_state_name": ["pending"]}, {"web", "db-1"}),
-        ({"source_dest_check": ["true"], "monitoring_state": ["disabled"]}, {"web", "db-1"}),
-        ({"launch_time": ["20??-*T*Z"]}, {"web", "db-1"}),
-        ({"metadata_options__http_tokens": ["optional"]}, {"web", "db-1"}),
-        ({"instance__group_name": ["def*"]}, {"web", "db-1"}),
-        ({"network_interface__availability_zone": ["us-east-1?"]}, {"web", "db-1"}),
-        ({"reservation_id": ["r-*"]}, {"web", "db-1"}),
-    ],
-)
-def test_wildcards_and_other_filters(
-    client: Client, instances: dict[str, Any], filters: dict[str, list[str]], found: set[str]
-) -> None:
-    assert names(client, **filters) == found
-
-
-def test_a_backslash_takes_a_wildcard_as_it_is(client: Client, instances: dict[str, Any]) -> None:
+def test_no_operation_overlooks_a_filter(client: Client, things: dict[str, str]) -> None:
+    """Of those that have something to describe here."""
+    assert things
     ec2 = client("ec2")
-    ec2.create_tags(Resources=[instances["web"]["InstanceId"]], Tags=[{"Key": "mark", "Value": "a*b"}])
-    ec2.create_tags(Resources=[instances["db-1"]["InstanceId"]], Tags=[{"Key": "mark", "Value": "axb"}])
-    assert names_of(client, [{"Name": "tag:mark", "Values": [r"a\*b"]}]) == {"web"}
-    assert names_of(client, [{"Name": "tag:mark", "Values": ["a*b"]}]) == {"web", "db-1"}
-
-
-@pytest.mark.essential
-def test_unknown_filters_are_refused_where_there_is_nothing_to_filter(client: Client) -> None:
-    for name, text in (
-        ("nonsense", "The filter 'nonsense' is invalid"),
-        ("network-interface.ipv6-native", "The local"),
-    ):
-        with pytest.raises(ClientError, match=text) as refused:
-            client("ec2").describe_instances(Filters=[{"Name": name, "Values": ["x"]}])
-        assert refused.value.response["Error"]["Code"] == "InvalidParameterValue"
-
-
-def test_wildcards_of_other_resources(client: Client, instances: dict[str, Any]) -> None:
-    ec2 = client("ec2")
-    wanted = {"vpc-id": [instances["web"]["VpcId"]], "cidr-block": ["10.1.?.0/24"]}
-    subnets = ec2.describe_subnets(Filters=[{"Name": name, "Values": values} for name, values in wanted.items()])
-    assert len(subnets["Subnets"]) == 2
-    vpcs = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.1.*", "10.9.*"]}])["Vpcs"]
-    assert [vpc["VpcId"] for vpc in vpcs] == [instances["web"]["VpcId"]]
-    assert ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["1[0].1.*"]}])["Vpcs"] == []
+    overlooked = {}
+    for method, operation in ec2.meta.method_to_api_mapping.items():
+        shape = ec2.meta.service_model.operation_model(operation).input_shape
+        parameter = next((name for name in ("Filters", "Filter") if shape and name in shape.members), None)
+        if parameter is None or not operation.startswith("Describe"):
+            continue
+        for name in ("no-such-filter", "tag:no-such-key"):
+            try:
+                answer = getattr(ec2, method)(**{parameter: [{"Name": name, "Values": ["x"]}]})
+            except ClientError:
+                continue
+            del answer["ResponseMetadata"]
+            if any(answer.values()):
+                overlooked[operation] = name
+    assert overlooked == {}

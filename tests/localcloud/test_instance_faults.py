@@ -30,6 +30,7 @@ def small_subnet(cloud: Cloud) -> Iterator[str]:
     cidr = f"{network[0]}.{network[1]}.200.0/28"
     subnet = ec2.create_subnet(VpcId=cloud.vpc_id, CidrBlock=cidr, AvailabilityZone="us-east-1a")["Subnet"]
     yield subnet["SubnetId"]
+    wait_until(lambda: not instances_in(cloud, subnet["SubnetId"]), what="all its instances are terminated")
     ec2.delete_subnet(SubnetId=subnet["SubnetId"])
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from api_client import api_without_machines
 from botocore.exceptions import ClientError
 
 DEBIAN = "/aws/service/debian/release/13/latest/amd64"
@@ -15,12 +14,6 @@ UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/eb
 NONE = "ami-00000000000000000"
 LAUNCH = {"InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1}
 Client = Callable[[str], Any]
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    with api_without_machines() as make_client:
-        yield make_client
 
 
 @pytest.fixture(scope="module")

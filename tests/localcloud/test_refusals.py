@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from api_client import api_without_machines
 from botocore.exceptions import ClientError
 from botocore.model import Shape
 
 SERVICES = ("autoscaling", "cloudwatch", "ec2", "elbv2", "iam", "logs", "rds", "secretsmanager", "ssm", "sts")
 # botocore sends them to a host of their own.
 ELSEWHERE = {"GetLogObject", "StartLiveTail"}
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Callable[[str], Any]]:
-    with api_without_machines() as make_client:
-        yield make_client
 
 
 def least(shape: Shape | None) -> Any:

@@ -1,8 +1,7 @@
-"""Filters of EC2's Describe operations, with wildcards as on AWS; and all that DescribeInstances has.
+"""All filters that DescribeInstances has on AWS. moto knows 16 of them.
 
-A filter of DescribeInstances compares what the operation says of an instance, so that is what it is compared with here:
-each filter names a member of the answer. moto knows 16 of them, and no wildcards.
-Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html
+A filter compares what the operation says of an instance, so that is what it is compared with here: each filter names a
+member of the answer.
 """
 
 from __future__ import annotations
@@ -10,19 +9,17 @@ from __future__ import annotations
 import functools
 import html
 import re
-from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Any
 
 import moto.ec2.models.instances
-import moto.ec2.models.tags
-import moto.ec2.utils
 from botocore.model import Shape
 from botocore.parsers import EC2QueryParser
 from moto.core.serialize import EC2Serializer, XFormedAttributePicker
 from moto.core.utils import get_service_model
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses.instances import InstanceResponse
+
+from localcloud.overlay.filters import matches
 
 # What the answer calls otherwise than the filter, the longest beginnings first.
 MEMBERS = {
@@ -70,16 +67,7 @@ UNDOCUMENTED = ("group-id", "group-name", "tag-value")  # once they were, and AW
 
 
 def install() -> None:
-    """Change how moto filters."""
-
-    def is_filter_matching(resource: Any, name: str, wanted: Any) -> bool:
-        patterns = [wanted] if isinstance(wanted, str) else wanted or ()
-        return any_matches(_texts(resource.get_filter_value(name)), patterns)
-
-    utils: Any = moto.ec2.utils
-    utils.is_filter_matching = is_filter_matching
-    for module in (moto.ec2.utils, moto.ec2.models.tags):
-        module.simple_aws_filter_to_re = _expression  # type: ignore[attr-defined]
+    """Change how moto filters instances."""
     instances: Any = moto.ec2.models.instances
     instances.filter_reservations = filter_reservations
     describe = InstanceResponse.describe_instances
@@ -93,37 +81,6 @@ def install() -> None:
     InstanceResponse.describe_instances = describe_checked  # type: ignore[method-assign]
 
 
-def any_matches(values: Iterable[str], patterns: Iterable[str]) -> bool:
-    """Whether one of the values is like one of the patterns: `*` any characters, `?` one, a backslash takes either as
-    it is; capitals count."""
-    expressions = [re.compile(_expression(pattern), re.DOTALL) for pattern in patterns]
-    return any(expression.match(value) for value in values for expression in expressions)
-
-
-def _expression(pattern: str) -> str:
-    wildcards = {"*": ".*", "?": "."}
-    parts = re.findall(r"\\[*?\\]|.", pattern, re.DOTALL)
-    return "".join(wildcards.get(part) or re.escape(part[-1]) for part in parts) + r"\Z"
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """A value, or the values of a list, as filters write them."""
-    if value is None:
-        return
-    if isinstance(value, bool):
-        yield str(value).lower()
-    elif isinstance(value, datetime):
-        yield moto.ec2.utils.format_timestamp(value)
-    elif isinstance(value, (str, int)):
-        yield str(value)
-    elif isinstance(value, Iterable):
-        for item in value:
-            yield from _texts(item)
-
-
-# -- DescribeInstances ------------------------------------------------------------------------------------------------
-
-
 def filter_reservations(reservations: list[Any], filters: dict[str, list[str]]) -> list[Any]:
     """The reservations (copies, whose instances are replaced) with those instances that pass all filters."""
     for reservation in reservations if filters else ():
@@ -131,7 +88,7 @@ def filter_reservations(reservations: list[Any], filters: dict[str, list[str]]) 
         reservation.instances = [
             instance
             for instance, description in zip(reservation.instances, described["Instances"], strict=True)
-            if all(any_matches(_found(described, description, name), patterns) for name, patterns in filters.items())
+            if all(matches(_found(described, description, name), patterns) for name, patterns in filters.items())
         ]
     return [reservation for reservation in reservations if reservation.instances]
 
@@ -195,19 +152,16 @@ def _described(reservation: Any) -> dict[str, Any]:
     return described
 
 
-def _found(reservation: dict[str, Any], instance: dict[str, Any], name: str) -> Iterator[str]:
+def _found(reservation: dict[str, Any], instance: dict[str, Any], name: str) -> Any:
     """The values that a filter looks at."""
     if name in OF_RESERVATION:
-        yield from _texts(reservation.get(OF_RESERVATION[name]))
-    elif name.startswith("tag"):
-        kind, _, key = name.partition(":")
-        for tag in instance.get("Tags", []):
-            if kind == "tag-key":
-                yield tag["Key"]
-            elif kind == "tag-value" or tag["Key"] == key:
-                yield tag.get("Value", "")
-    else:
-        yield from _texts(_at(instance, member(name).split(".")))
+        return reservation.get(OF_RESERVATION[name])
+    if not name.startswith("tag"):
+        return _at(instance, member(name).split("."))
+    tags = {tag["Key"]: tag.get("Value", "") for tag in instance.get("Tags", [])}
+    if name == "tag-key":
+        return list(tags)
+    return list(tags.values()) if name == "tag-value" else tags.get(name.removeprefix("tag:"))
 
 
 def _at(described: Any, path: list[str]) -> Any:
