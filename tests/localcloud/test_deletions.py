@@ -20,8 +20,9 @@ def world(client: Client) -> World:
     ec2, elbv2 = client("ec2"), client("elbv2")
     ids = network(ec2, "10.61.0.0/16")
     ids |= users(client, ids)
+    ids["base_image"] = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     instance = ec2.run_instances(
-        ImageId=ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"],
+        ImageId=ids["base_image"],
         InstanceType="t3.micro",
         SubnetId=ids["subnet_of_instance"],
         SecurityGroupIds=[ids["group"]],
@@ -142,7 +143,7 @@ def database(client: Client, ids: World) -> None:
 def group_of_instances(client: Client, ids: World) -> None:
     autoscaling = client("autoscaling")
     autoscaling.create_launch_configuration(
-        LaunchConfigurationName="configuration", ImageId=ids["image"], InstanceType="t3.micro"
+        LaunchConfigurationName="configuration", ImageId=ids["base_image"], InstanceType="t3.micro"
     )
     autoscaling.create_auto_scaling_group(
         AutoScalingGroupName="fleet",
@@ -329,7 +330,7 @@ def test_a_group_of_an_instance_that_shuts_down_is_in_use(client: Client, world:
     ec2 = client("ec2")
     group = ec2.create_security_group(GroupName="short", Description="d", VpcId=world["vpc"])["GroupId"]
     instance = ec2.run_instances(
-        ImageId=world["image"],
+        ImageId=world["base_image"],
         InstanceType="t3.micro",
         SubnetId=world["subnet_of_instance"],
         SecurityGroupIds=[group],
