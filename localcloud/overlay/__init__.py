@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from localcloud.overlay import (
     autoscaling_requests,
+    block_devices,
     cloudwatch,
     ec2,
     elbv2,
@@ -30,6 +31,7 @@ def install() -> None:
     scaling_policies.install()
     scheduled_actions.install()
     cloudwatch.install()
+    block_devices.install()
     ec2.install()
     elbv2.install()
     interfaces.install()
