@@ -12,6 +12,7 @@ from localcloud.overlay import (
     cloudwatch,
     ec2,
     elbv2,
+    instance_options,
     instance_refresh,
     interfaces,
     lifecycle_hooks,
@@ -33,6 +34,7 @@ def install() -> None:
     cloudwatch.install()
     block_devices.install()
     ec2.install()
+    instance_options.install()
     elbv2.install()
     interfaces.install()
     rds.install()
