@@ -41,6 +41,8 @@ def finish() -> None:
             if database.status == "deleting":
                 del rds.databases[name]
             database.status = DATABASES.get(database.status, database.status)
+        for snapshot in rds.database_snapshots.values():
+            snapshot.status = "available"
 
 
 overlay.install()
