@@ -15,6 +15,7 @@ from localcloud.overlay import (
     instance_options,
     instance_refresh,
     interfaces,
+    launch_templates,
     lifecycle_hooks,
     rds,
     refusals,
@@ -37,6 +38,7 @@ def install() -> None:
     instance_options.install()
     elbv2.install()
     interfaces.install()
+    launch_templates.install()
     rds.install()
     refusals.install()
     security_groups.install()

@@ -26,13 +26,11 @@ from moto.ec2.models.instances import (
     Reservation,
     StateReason,
 )
-from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses.amis import AmisResponse
 from moto.ec2.responses.general import General
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.monitoring import Monitoring
-from moto.ec2.utils import parse_user_data
 
 from localcloud.backends import without_lock
 from localcloud.overlay import block_devices
@@ -102,7 +100,6 @@ def install() -> None:
     _install_console()
     _install_images()
     _install_security_groups()
-    _install_launch_templates()
 
 
 def _install_instances() -> None:
@@ -463,20 +460,3 @@ def _install_security_groups() -> None:
         return next((source["Description"] for source in sources if source.get("Description")), None)
 
     SecurityGroupRule.description = property(description)  # type: ignore[assignment,method-assign]
-
-
-def _install_launch_templates() -> None:
-    create_version = LaunchTemplate.create_version
-
-    @functools.wraps(create_version)
-    def create_clean_version(self: LaunchTemplate, data: dict[str, Any], description: str) -> LaunchTemplateVersion:
-        # The template's own tags are not for what is launched from it; and only the first version's user data is
-        # decoded by moto.
-        if "TagSpecifications" in data:
-            specs = [spec for spec in data["TagSpecifications"] if spec["ResourceType"] != "launch-template"]
-            data = {**data, "TagSpecifications": specs}
-        if isinstance(data.get("UserData"), str):
-            data = {**data, "UserData": parse_user_data(data["UserData"])}
-        return create_version(self, data, description)
-
-    LaunchTemplate.create_version = create_clean_version  # type: ignore[method-assign]
