@@ -18,11 +18,10 @@ def install() -> None:
     """Change moto's launch templates."""
     _install_versions()
     _install_tags()
-    LaunchTemplates.describe_launch_templates = _paged(  # type: ignore[method-assign]
-        LaunchTemplates.describe_launch_templates, "LaunchTemplates"
-    )
-    LaunchTemplates.describe_launch_template_versions = _paged(  # type: ignore[method-assign]
-        LaunchTemplates.describe_launch_template_versions, "LaunchTemplateVersions"
+    response: Any = LaunchTemplates
+    response.describe_launch_templates = _paged(response.describe_launch_templates, "LaunchTemplates")
+    response.describe_launch_template_versions = _paged(
+        response.describe_launch_template_versions, "LaunchTemplateVersions"
     )
 
 
@@ -66,7 +65,7 @@ def _install_tags() -> None:
     def keep_no_copy(_self: LaunchTemplate, _tags: Any) -> None:
         """moto notes down the first tags."""
 
-    LaunchTemplate.tags = property(lambda self: self.get_tags(), keep_no_copy)  # type: ignore[assignment,misc]
+    LaunchTemplate.tags = property(lambda self: self.get_tags(), keep_no_copy)  # type: ignore[assignment]
 
 
 def _paged(respond: Callable[[LaunchTemplates], ActionResult], key: str) -> Callable[[LaunchTemplates], ActionResult]:
