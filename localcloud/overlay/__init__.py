@@ -12,16 +12,20 @@ from localcloud.overlay import (
     cloudwatch,
     ec2,
     elbv2,
+    flow_logs,
     instance_options,
     instance_refresh,
     interfaces,
     launch_templates,
     lifecycle_hooks,
+    log_groups,
     rds,
     refusals,
     scaling_policies,
     scheduled_actions,
+    secrets,
     security_groups,
+    subnets,
 )
 
 
@@ -37,8 +41,12 @@ def install() -> None:
     ec2.install()
     instance_options.install()
     elbv2.install()
+    flow_logs.install()
     interfaces.install()
     launch_templates.install()
+    log_groups.install()
     rds.install()
     refusals.install()
+    secrets.install()
     security_groups.install()
+    subnets.install()
