@@ -14,8 +14,10 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 from localcloud import backends, overlay
+from localcloud.controller import Observed
 from localcloud.overlay.ec2 import set_state
 from localcloud.persistence import StateStore
+from localcloud.reconcilers.autoscaling import AutoScalingGroups
 
 INSTANCES = {"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}
 DATABASES = {
@@ -30,6 +32,7 @@ DATABASES = {
 
 def finish() -> None:
     """Bring everything into the state that it is on the way to."""
+    groups.reconcile(Observed({}, {}))
     for ec2 in backends.each("ec2"):
         for instance in ec2.all_instances():
             if instance.state in INSTANCES:
@@ -46,6 +49,7 @@ def finish() -> None:
 
 
 overlay.install()
+groups = AutoScalingGroups()
 store = StateStore(Path(sys.argv[1]))
 api = DomainDispatcherApplication(create_backend_app)
 

@@ -332,3 +332,38 @@ def test_new_interface_goes_unless_it_shall_stay(
     interface = {"DeviceIndex": 0, "SubnetId": cloud.subnet_ids[1], **given}
     instance = cloud.instance(launch(cloud, image, NetworkInterfaces=[interface]))
     assert instance["NetworkInterfaces"][0]["Attachment"]["DeleteOnTermination"] is reported
+
+
+# -- launches of Auto Scaling groups --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["template", "configuration"])
+def test_group_launches_with_the_images_size(cloud: Cloud, image: dict[str, Any], source: str) -> None:
+    ec2, autoscaling = cloud.client("ec2"), cloud.client("autoscaling")
+    large = ec2.create_image(
+        InstanceId=launch(
+            cloud, image, BlockDeviceMappings=[{"DeviceName": image["RootDeviceName"], "Ebs": {"VolumeSize": 12}}]
+        ),
+        Name=f"large-{source}",
+    )["ImageId"]
+    mapping = {"DeviceName": image["RootDeviceName"], "Ebs": {"VolumeType": "gp3", "Throughput": 200}}
+    said = {"ImageId": large, "InstanceType": "t3.micro", "BlockDeviceMappings": [mapping]}
+    if source == "template":
+        tags = [{"ResourceType": "volume", "Tags": [{"Key": "a", "Value": "1"}]}]
+        ec2.create_launch_template(
+            LaunchTemplateName=f"group-{source}", LaunchTemplateData={**said, "TagSpecifications": tags}
+        )
+        start = {"LaunchTemplate": {"LaunchTemplateName": f"group-{source}"}}
+    else:
+        autoscaling.create_launch_configuration(LaunchConfigurationName=f"group-{source}", **said)
+        start = {"LaunchConfigurationName": f"group-{source}"}
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName=source, MinSize=1, MaxSize=1, VPCZoneIdentifier=cloud.subnet_ids[1], **start
+    )
+    (group,) = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[source])["AutoScalingGroups"]
+    ((_device, volume),) = volumes(cloud, group["Instances"][0]["InstanceId"]).items()
+    assert volume["Size"] == 12
+    assert volume["Attachments"][0]["DeleteOnTermination"] is True
+    if source == "template":
+        assert volume["Throughput"] == 200
+        assert volume["Tags"] == [{"Key": "a", "Value": "1"}]
