@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from localcloud.overlay import (
     autoscaling_requests,
+    block_devices,
     cloudwatch,
     ec2,
     ec2_dependencies,
     elbv2,
     filters,
+    flow_logs,
     iam,
     instance_filters,
+    instance_options,
     instance_refresh,
     interfaces,
     launch_template_versions,
+    launch_templates,
     lifecycle_hooks,
+    log_groups,
     machine_images,
     placement_groups,
     rds,
@@ -26,7 +31,9 @@ from localcloud.overlay import (
     request_checks,
     scaling_policies,
     scheduled_actions,
+    secrets,
     security_groups,
+    subnets,
     traffic_sources,
     unknown_ids,
     vpc_endpoint_services,
@@ -41,7 +48,9 @@ def install() -> None:
     scaling_policies.install()
     scheduled_actions.install()
     cloudwatch.install()
+    block_devices.install()
     ec2.install()
+    instance_options.install()
     elbv2.install()
     iam.install()
     interfaces.install()
@@ -52,6 +61,11 @@ def install() -> None:
     security_groups.install()
     traffic_sources.install()
     vpc_endpoint_services.install()
+    flow_logs.install()
+    launch_templates.install()
+    log_groups.install()
+    secrets.install()
+    subnets.install()
     # Around what answers by now.
     ec2_dependencies.install()
     filters.install()

@@ -46,9 +46,14 @@ TERMINATION_POLICIES = (
     "AllocationStrategy", "ClosestToNextInstanceHour", "Default", "NewestInstance", "OldestInstance",
     "OldestLaunchConfiguration", "OldestLaunchTemplate",
 )  # fmt: skip
+# Those of warm pools, of which there are none here, have no values; on AWS neither, without a pool.
 GROUP_METRICS = (
-    "GroupDesiredCapacity", "GroupInServiceInstances", "GroupMaxSize", "GroupMinSize", "GroupPendingInstances",
-    "GroupStandbyInstances", "GroupTerminatingInstances", "GroupTotalInstances",
+    "GroupAndWarmPoolDesiredCapacity", "GroupAndWarmPoolTotalCapacity", "GroupDesiredCapacity",
+    "GroupInServiceCapacity", "GroupInServiceInstances", "GroupMaxSize", "GroupMinSize", "GroupPendingCapacity",
+    "GroupPendingInstances", "GroupStandbyCapacity", "GroupStandbyInstances", "GroupTerminatingCapacity",
+    "GroupTerminatingInstances", "GroupTotalCapacity", "GroupTotalInstances", "WarmPoolDesiredCapacity",
+    "WarmPoolMinSize", "WarmPoolPendingCapacity", "WarmPoolTerminatingCapacity", "WarmPoolTotalCapacity",
+    "WarmPoolWarmedCapacity",
 )  # fmt: skip
 LEAST_MAX_LIFETIME = 86400  # seconds
 
@@ -453,7 +458,12 @@ def _check_target_groups(backend: Any, arns: list[str]) -> None:
 
 # What moto's responses don't take over into the group: the API's parameter -> the attribute.
 _GROUP_ATTRIBUTES = {
+    "AvailabilityZoneImpairmentPolicy": "availability_zone_impairment_policy",
+    "CapacityReservationSpecification": "capacity_reservation_specification",
+    "Context": "context",
+    "InstanceLifecyclePolicy": "instance_lifecycle_policy",
     "PlacementGroup": "placement_group",
+    "ServiceLinkedRoleARN": "service_linked_role_arn",
     "TerminationPolicies": "termination_policies",
     "CapacityRebalance": "capacity_rebalance",
     "DefaultInstanceWarmup": "default_instance_warmup",
@@ -550,7 +560,9 @@ def _install_responses() -> None:
         wanted = self._get_param("Metrics", []) or GROUP_METRICS
         for metric in wanted:
             if metric not in GROUP_METRICS:
-                raise ValidationError(f"{metric} is not a metric that the local cloud measures of a group")
+                raise ValidationError(
+                    f"{metric} is not a valid metric type. Valid ones are: {', '.join(GROUP_METRICS)}"
+                )
         group.metrics = sorted({*group.metrics, *wanted})
         return EmptyResult()
 

@@ -26,16 +26,14 @@ from moto.ec2.models.instances import (
     Reservation,
     StateReason,
 )
-from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses.amis import AmisResponse
-from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 from moto.ec2.responses.general import General
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.monitoring import Monitoring
-from moto.ec2.utils import parse_user_data
 
 from localcloud.backends import without_lock
+from localcloud.overlay import block_devices
 from localcloud.overlay.interfaces import free_addresses, no_free_address
 
 USER_DATA_LIMIT = 16384  # bytes, before it is encoded
@@ -76,9 +74,18 @@ def set_state(instance: Instance, name: str, reason_code: str = "", reason: str 
         instance.has_run = True  # type: ignore[attr-defined]
     if name == "terminated":
         instance.terminated_at = time.time()  # type: ignore[attr-defined]
+        _release_interfaces(instance)
     if reason_code:
         instance.state_reason = StateReason(f"{reason_code}: {reason}", reason_code)
         instance._reason = reason
+
+
+def _release_interfaces(instance: Instance) -> None:
+    """Those that outlive their instance are there for another."""
+    for interface in instance.nics.values():
+        if interface.instance is instance:
+            interface.instance = interface.attachment_id = interface.attach_time = interface.device_index = None
+            interface.status = "available"
 
 
 def install() -> None:
@@ -93,8 +100,6 @@ def install() -> None:
     _install_console()
     _install_images()
     _install_security_groups()
-    _install_launch_templates()
-    _install_volumes()
 
 
 def _install_instances() -> None:
@@ -115,7 +120,10 @@ def _install_instances() -> None:
         if not self.security_groups and self.nics:
             # Given with the network interface, which is where Terraform puts them for a public address.
             self.security_groups = list(self.nics[0].group_set)
-        if self.nics:
+        existing, primary = _primary_interface(kwargs)
+        if existing:
+            self._placement.zone = self.nics[0].subnet.availability_zone
+        elif self.nics and primary.get("DeleteOnTermination") is None:
             self.nics[0].delete_on_termination = True
         set_state(self, "pending")
         begin_boot(self)
@@ -189,14 +197,22 @@ def _install_requests() -> None:
         subnet = _launch_subnet(self, kwargs, template)
         if subnet is not None and free_addresses(subnet) < count:
             raise no_free_address(subnet)
+        mappings = block_devices.launch_mappings(self, image_id, template, kwargs.pop("block_device_mappings", []))
+        tags = block_devices.volume_tags(template, kwargs.get("tags", {}).get("volume", {}))
         known = set(self.reservations)
         try:
-            return run_instances(self, image_id, count, *args, **kwargs)
+            # moto makes no volumes of its own for an empty list.
+            reservation = run_instances(self, image_id, count, *args, block_device_mappings=[], **kwargs)
+            for instance in reservation.instances:
+                block_devices.attach(instance, mappings, tags)
         except Exception:
             for reservation_id in set(self.reservations) - known:
-                for instance in self.reservations.pop(reservation_id).instances:
+                for instance in self.reservations[reservation_id].instances:
                     instance.terminate()
+                    set_state(instance, "terminated")
+                del self.reservations[reservation_id]
             raise
+        return reservation
 
     @functools.wraps(respond)
     def respond_to_run(self: InstanceResponse) -> Any:
@@ -339,8 +355,8 @@ def _launch_subnet(backend: Any, launch: dict[str, Any], template: dict[str, Any
     if not launch.get("nics") and not launch.get("subnet_id"):
         launch["nics"] = copy.deepcopy(template.get("NetworkInterfaces") or [])
     interfaces = launch.get("nics") or []
-    primary: dict[str, Any] = next((nic for nic in interfaces if int(nic.get("DeviceIndex", 0)) == 0), {})
-    if primary.get("NetworkInterfaceId"):
+    existing, primary = _primary_interface(launch)
+    if existing:
         return None
     subnet_id = launch.get("subnet_id") or primary.get("SubnetId")
     if subnet_id:
@@ -351,6 +367,13 @@ def _launch_subnet(backend: Any, launch: dict[str, Any], template: dict[str, Any
         launch["subnet_id"] = default[zone].id
         return default[zone]
     return None
+
+
+def _primary_interface(launch: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    """Whether a launch's first network interface exists already, and what the launch says of it."""
+    interfaces = launch.get("nics") or []
+    primary: dict[str, Any] = next((nic for nic in interfaces if int(nic.get("DeviceIndex", 0)) == 0), {})
+    return bool(primary.get("NetworkInterfaceId")), primary
 
 
 def _install_status() -> None:
@@ -454,29 +477,3 @@ def _install_security_groups() -> None:
         return next((source["Description"] for source in sources if source.get("Description")), None)
 
     SecurityGroupRule.description = property(description)  # type: ignore[assignment,method-assign]
-
-
-def _install_launch_templates() -> None:
-    create_version = LaunchTemplate.create_version
-
-    @functools.wraps(create_version)
-    def create_clean_version(self: LaunchTemplate, data: dict[str, Any], description: str) -> LaunchTemplateVersion:
-        # The template's own tags are not for what is launched from it; and only the first version's user data is
-        # decoded by moto.
-        if "TagSpecifications" in data:
-            specs = [spec for spec in data["TagSpecifications"] if spec["ResourceType"] != "launch-template"]
-            data = {**data, "TagSpecifications": specs}
-        if isinstance(data.get("UserData"), str):
-            data = {**data, "UserData": parse_user_data(data["UserData"])}
-        return create_version(self, data, description)
-
-    LaunchTemplate.create_version = create_clean_version  # type: ignore[method-assign]
-
-
-def _install_volumes() -> None:
-    def attach_volume(self: ElasticBlockStore) -> ActionResult:
-        """A container gets no disk while it runs, and an attachment without one would be found out much later."""
-        self.error_on_dryrun()
-        raise EC2ClientError("UnsupportedOperation", "The local cloud attaches no volumes beside the root volume.")
-
-    ElasticBlockStore.attach_volume = attach_volume  # type: ignore[method-assign]

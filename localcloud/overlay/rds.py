@@ -30,11 +30,12 @@ from moto.rds.models import DBInstance, DBParameterGroup, DBSubnetGroup, OptionG
 from moto.rds.responses import RDSResponse
 
 from localcloud.config import DNS_SUFFIX
-from localcloud.overlay import rds_parameters, rds_snapshots, rds_versions
+from localcloud.overlay import rds_options, rds_parameters, rds_snapshots, rds_versions
 from localcloud.overlay.interfaces import create_interface
 from localcloud.overlay.rds_versions import POSTGRES_MAJOR
 
 LOGGER = logging.getLogger(__name__)
+LEAST_STORAGE = 20  # GiB, of gp3
 
 # Changes that wait for the maintenance window unless they are asked for at once; as DescribeDBInstances names them.
 DEFERRED = {
@@ -47,7 +48,6 @@ DEFERRED = {
     "storage_throughput": "StorageThroughput",
     "storage_type": "StorageType",
 }
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 INCOMPATIBLE_NETWORK = "incompatible-network"
 RESTARTING = ("db_instance_class", "engine_version", "port")  # changes that a running server restarts for
 
@@ -90,11 +90,7 @@ def immediate_parameters(database: Any) -> dict[str, str]:
 def in_maintenance_window(window: str, now: datetime.datetime) -> bool:
     """Whether `now` (UTC) is in a weekly window such as `sun:23:30-mon:00:30`."""
 
-    def minute_of_week(text: str) -> int:
-        day, hour, minute = text.split(":")
-        return (WEEKDAYS.index(day) * 24 + int(hour)) * 60 + int(minute)
-
-    begin, end = map(minute_of_week, window.split("-"))
+    begin, end = map(rds_options.minute_of_week, window.split("-"))
     minute = (now.weekday() * 24 + now.hour) * 60 + now.minute
     return begin <= minute < end if begin <= end else minute >= begin or minute < end
 
@@ -123,6 +119,7 @@ def master_password(database: Any) -> str:
 
 def install() -> None:
     """Change moto's RDS classes."""
+    rds_options.install()
     rds_snapshots.install()
     rds_versions.install()
     _install_instances()
@@ -158,12 +155,21 @@ def _install_instances() -> None:
         _validate(db_kwargs, restored=restored_from is not None)
         if not db_kwargs.get("engine_version"):
             db_kwargs["engine_version"] = POSTGRES_MAJOR
-        subnet = _choose_subnet(self, db_kwargs)
+        if not db_kwargs.get("storage_type") and not db_kwargs.get("iops"):
+            db_kwargs["storage_type"] = "gp3"
+        if db_kwargs.get("storage_type") == "gp3" and not db_kwargs.get("allocated_storage"):
+            db_kwargs["allocated_storage"] = LEAST_STORAGE
+        if restored_from is None:
+            rds_options.validate_storage(db_kwargs.get("storage_type"), db_kwargs.get("allocated_storage"), db_kwargs)
+        subnets = _subnets(self, db_kwargs)
+        subnet = _choose_subnet(subnets, db_kwargs)
         if not db_kwargs.get("vpc_security_group_ids"):
             # moto takes the default VPC's, wherever the database is.
             group = subnet.ec2_backend.get_security_group_from_name("default", subnet.vpc_id)
             db_kwargs["vpc_security_group_ids"] = [group.id]
         database: Any = create(self, db_kwargs)
+        if not db_kwargs.get("db_subnet_group_name"):
+            database.db_subnet_group = rds_options.default_subnet_group(self, subnets)
         database.status = "creating"
         database.restored_from = restored_from  # the tag of a snapshot's data
         letters = string.ascii_lowercase + string.digits
@@ -226,8 +232,8 @@ def _validate_password(password: str) -> None:
         )
 
 
-def _choose_subnet(backend: RDSBackend, db_kwargs: dict[str, Any]) -> Any:
-    """The subnet of the zone that was asked for, or the first one."""
+def _subnets(backend: RDSBackend, db_kwargs: dict[str, Any]) -> list[Any]:
+    """The subnets of a database's group, or the default VPC's."""
     from moto.ec2.models import ec2_backends
 
     name = db_kwargs.get("db_subnet_group_name")
@@ -239,6 +245,11 @@ def _choose_subnet(backend: RDSBackend, db_kwargs: dict[str, Any]) -> Any:
         subnets = [subnet for subnet in ec2.describe_subnets() if default_vpc and subnet.vpc_id == default_vpc.id]
     if not subnets:
         raise InvalidParameterValue("There is no subnet: name a DB subnet group.")
+    return subnets
+
+
+def _choose_subnet(subnets: list[Any], db_kwargs: dict[str, Any]) -> Any:
+    """The subnet of the zone that was asked for, or the first one."""
     zone = db_kwargs.get("availability_zone")
     return next((subnet for subnet in subnets if subnet.availability_zone == zone), subnets[0])
 
@@ -265,6 +276,11 @@ def _validate_changes(database: Any, changes: dict[str, Any]) -> None:
             f"Invalid storage size for engine name postgres: {changes['allocated_storage']} is less than the current "
             f"{database.allocated_storage}, and storage can't be reduced."
         )
+    rds_options.validate_storage(
+        changes.get("storage_type", database.storage_type),
+        changes.get("allocated_storage", database.allocated_storage),
+        changes,
+    )
     for key, words in (("new_db_instance_identifier", "renames no database"), ("db_subnet_group_name", "moves none")):
         if key in changes and changes[key] not in (database.db_subnet_group_name, database.db_instance_identifier):
             raise InvalidParameterCombination(f"The local cloud {words}: take a snapshot and restore that.")

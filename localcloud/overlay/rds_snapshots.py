@@ -21,7 +21,6 @@ INHERITED = (
     "db_instance_class",
     "allocated_storage",
     "storage_type",
-    "iops",
     "port",
     "db_name",
     "master_username",
@@ -156,6 +155,8 @@ def _install_restore() -> None:
             )
         source = snapshot.database
         request = {attribute: getattr(source, attribute) for attribute in INHERITED}
+        for attribute in ("iops", "storage_throughput"):  # what was chosen, not what AWS answers otherwise
+            request[attribute] = source.__dict__.get(f"_{attribute}")
         request["master_user_password"] = source.__dict__.get("_master_user_password")
         request["storage_encrypted"], request["kms_key_id"] = snapshot.encrypted, snapshot.kms_key_id
         request |= {key: value for key, value in overrides.items() if value is not None}

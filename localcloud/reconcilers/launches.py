@@ -22,7 +22,6 @@ from localcloud.overlay.autoscaling import (
 LOGGER = logging.getLogger(__name__)
 LAUNCH_BACKOFF = (1, 2, 5, 15, 60)  # seconds before the next launch after the first, second, … failed one
 PLACE_BACKOFF = 60  # seconds before a subnet or zone that had no room is tried again
-DEFAULT_VOLUME_SIZE = 8  # GiB, of a template's volume that names neither size nor snapshot
 # EC2's errors that say nothing against another subnet.
 PLACE_ERRORS = ("InsufficientFreeAddressesInSubnet", "InsufficientInstanceCapacity", "InvalidSubnetID.NotFound")
 
@@ -189,8 +188,6 @@ def from_launch_template(version: Any) -> dict[str, Any]:
         for interface in interfaces:
             groups = interface.get("Groups") or interface.get("SecurityGroupId") or []
             request["security_group_ids"] += [group for group in groups if group not in request["security_group_ids"]]
-    if data.get("BlockDeviceMappings"):
-        request["block_device_mappings"] = [block_device(mapping) for mapping in data["BlockDeviceMappings"]]
     return request
 
 
@@ -217,10 +214,8 @@ def from_launch_configuration(configuration: Any) -> dict[str, Any]:
 
 
 def block_device(mapping: dict[str, Any]) -> dict[str, Any]:
-    """A block device with what AWS takes when the template leaves it out: a size, and an end with its instance."""
+    """A launch configuration's block device, which ends with its instance when nothing else is said."""
     ebs = dict(mapping.get("Ebs") or {})
-    if not ebs.get("SnapshotId"):
-        ebs["VolumeSize"] = int(ebs.get("VolumeSize") or DEFAULT_VOLUME_SIZE)
     ebs["Encrypted"] = _is_true(ebs.get("Encrypted"))
     ebs["DeleteOnTermination"] = _is_true(ebs.get("DeleteOnTermination", True))
     return {**mapping, "Ebs": ebs}

@@ -84,6 +84,9 @@ def count_members() -> None:
                 "GroupTerminatingInstances": sum(member.terminating for member in members),
                 "GroupTotalInstances": len(members),
             }
+            # Without a mixed instances policy each instance is one unit of capacity.
+            capacities = {name.replace("Instances", "Capacity"): value for name, value in values.items()}
+            values = {**capacities, **values}
             for name in values.keys() & set(group.metrics):
                 dimensions = (("AutoScalingGroupName", group.name),)
                 MEASURED.put(place, "AWS/AutoScaling", name, dimensions, float(values[name]), "None")
