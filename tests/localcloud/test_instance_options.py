@@ -15,6 +15,7 @@ from running_cloud import Cloud
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with instant_cloud(tmp_path_factory.mktemp("options")) as cloud:
+        cloud.client("ec2").create_placement_group(GroupName="together", Strategy="partition", PartitionCount=2)
         yield cloud
 
 
@@ -53,7 +54,7 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("MaintenanceOptions", {"AutoRecovery": "disabled"}),
     ("NetworkPerformanceOptions", {"BandwidthWeighting": "vpc-1"}),
     ("PrivateDnsNameOptions", {"HostnameType": "resource-name", "EnableResourceNameDnsARecord": True}),
-    ("Placement", {"GroupName": "cluster", "Tenancy": "dedicated", "PartitionNumber": 2}),
+    ("Placement", {"GroupName": "together", "Tenancy": "dedicated", "PartitionNumber": 2}),
 ]
 
 
