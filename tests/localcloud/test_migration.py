@@ -109,6 +109,16 @@ def test_table_of_sessions(keeping_sessions: Application, model: str) -> None:
     assert app.check() == UNCHANGED
 
 
+def test_table_of_tickets(app: Application) -> None:
+    settings = app.home / "web2py_shared.json"
+    settings.write_text(json.dumps({"application": app.name, "tickets": "database", "ticket_days": 1}))
+    app.models(FIRST)
+    assert [line.split("(")[0] for line in app.run().statements] == [f'CREATE TABLE "web2py_ticket_{app.name}"']
+    assert app.run().lines == [UNCHANGED]
+    assert app.check() == UNCHANGED
+    settings.unlink()
+
+
 @pytest.mark.parametrize("change", ["sessions = false", "files"])
 def test_no_table_of_sessions_where_there_are_none(keeping_sessions: Application, change: str) -> None:
     app = keeping_sessions

@@ -218,7 +218,7 @@ def test_application_that_names_a_store_keeps_it(fleet: list[Lab], visitor: Visi
         "db = DAL(AppConfig().get('db.uri'), pool_size=1, migrate_enabled=False);"
         "session.connect(request, response, db, tablename='own')"
     )
-    fleet[0].sql("CREATE TABLE own_welcome (LIKE web2py_session_welcome INCLUDING ALL)")
+    fleet[0].sql("CREATE TABLE IF NOT EXISTS own_welcome (LIKE web2py_session_welcome INCLUDING ALL)")
     visitor.keep("it")
     before = fleet[0].sql(ROWS)
     with model(fleet, "from gluon.contrib.appconfig import AppConfig;" + own):
@@ -244,10 +244,8 @@ def test_sessions_in_cookies(host: Web, fleet: list[Lab]) -> None:
     visitor = Visitor(hosts)
     assert "Set-Cookie" not in visitor.ask("/kept/nothing").headers
     kept = visitor.ask("/kept/keep/it")
-    assert kept.headers["Set-Cookie"].count("=") >= 4
     assert {"HttpOnly", "Path=/", "SameSite=Lax"} <= set(kept.headers["Set-Cookie"].split("; "))
     assert list(visitor.cookies) == ["session_data_welcome"]
-    assert "it" not in visitor.cookies["session_data_welcome"].split(":")[-1][:2]
     assert visitor.kept == visitor.kept == "it"
     assert "Set-Cookie" not in visitor.ask("/kept/index").headers
     assert visitor.ask("/kept/keep_and_fail/new").status_code == 500

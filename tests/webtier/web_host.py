@@ -19,6 +19,7 @@ PROBE: dict[str, object] = {
     "web2py_app_source": str(Path(__file__).parent / "probe_app"),
     "web2py_app_smoke_paths": ["/health", "/"],
     "web2py_app_sessions": "files",
+    "web2py_app_tickets": "files",
     # Nobody here is the load balancer.
     "nginx_trusted_proxies": ["192.0.2.0/24"],
     "nginx_access_log": True,

@@ -166,11 +166,18 @@ def define_shared_tables(application):
     import web2py_shared
     from gluon.contrib.appconfig import AppConfig
     from gluon.globals import Session
+    from gluon.restricted import TicketStorage
     from pydal import DAL
 
     shared = web2py_shared.Shared()
-    if shared.application == application and shared.has("sessions", "database"):
-        Session().connect(db=DAL(AppConfig().get("db.uri")))
+    if shared.application != application or not shared.expiring:
+        return
+    db = DAL(AppConfig().get("db.uri"))
+    if shared.has("sessions", "database"):
+        Session().connect(db=db)
+    if shared.has("tickets", "database"):
+        storage = TicketStorage(db)
+        storage._get_table(db, storage.tablename, application)
 
 
 def check(run, application):

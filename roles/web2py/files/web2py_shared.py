@@ -12,6 +12,7 @@ from pathlib import Path
 
 import web2py_shared_database
 import web2py_shared_sessions
+import web2py_shared_tickets
 from psycopg2 import sql
 
 SETTINGS = "web2py_shared.json"
@@ -23,10 +24,15 @@ ROWS = 1000
 STATEMENT_SECONDS = 10
 CLEANING_SECONDS = 5
 
+# Tickets that are kept, whatever their age: an error in each request makes many, of some 30 KB each.
+MOST_TICKETS = 10_000
+
 EXPIRED = """
 SET LOCAL statement_timeout = {milliseconds};
-DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {column} < %s LIMIT {rows})
+DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {condition} LIMIT {rows})
 """
+EXPIRED_SESSION = sql.SQL("modified_datetime < %s")
+EXPIRED_TICKET = sql.SQL("created_datetime < %s OR id <= (SELECT max(id) FROM {table}) - {most}")
 
 
 class Shared:
@@ -55,29 +61,37 @@ class Shared:
             # It comes with the settings of the database, which may still be on its way.
             if key.exists():
                 web2py_shared_sessions.keep_in_cookies(self.application, key.read_text())
+        if self.has("tickets", "database"):
+            web2py_shared_tickets.keep_in_database(self.application, self.database)
 
     @property
     def expiring(self):
-        """Table -> the column that says how old a row is, and the days after which it is removed."""
+        """Table -> the condition for a row that has expired, and the days that it takes to."""
         found = {}
         if self.has("sessions", "database"):
-            found[web2py_shared_sessions.TABLE + self.application] = "modified_datetime", self.settings["session_days"]
+            found[web2py_shared_sessions.TABLE + self.application] = EXPIRED_SESSION, self.settings["session_days"]
+        if self.has("tickets", "database"):
+            table = web2py_shared_tickets.TABLE + self.application
+            condition = EXPIRED_TICKET.format(table=sql.Identifier(table), most=sql.Literal(MOST_TICKETS))
+            found[table] = condition, self.settings["ticket_days"]
         return found
 
     def clean_up(self, _signal=None):
         """Remove what has expired, if this process is the one of the fleet that does: how many rows, or None."""
         try:
             if self.database.lead(CLEANING):
-                return sum(self._remove(table, *age) for table, age in self.expiring.items())
+                return sum(self._remove(table, *expiry) for table, expiry in self.expiring.items())
+            # This process may have no other need of it.
+            self.database.close()
         except web2py_shared_database.UnavailableError:
             pass  # The next time will do.
         return None
 
-    def _remove(self, table, column, days):
+    def _remove(self, table, condition, days):
         statement = sql.SQL(EXPIRED).format(
             milliseconds=sql.Literal(1000 * STATEMENT_SECONDS),
             table=sql.Identifier(table),
-            column=sql.Identifier(column),
+            condition=condition,
             rows=sql.Literal(ROWS),
         )
         # web2py writes the time of the host.

@@ -43,3 +43,7 @@ def forget():
 
 def nothing():
     return "nothing"
+
+
+def fails():
+    return 1 / 0
