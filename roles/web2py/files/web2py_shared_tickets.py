@@ -1,7 +1,7 @@
 """Tickets of errors in the application's database: an instance that had one may be gone when somebody looks.
 
-They are JSON, to be read with any tool for the database and with web2py_tickets.py, and hold what web2py's tickets do (of
-variables nothing, since Python 3.13 lacks the module that web2py reads them with), the address of the request and the host.
+They are JSON, to be read with any tool for the database and with web2py_tickets.py. They hold what web2py's tickets do,
+the address of the request and the host. (Of variables web2py finds nothing where Python is 3.13 or later.)
 """
 
 import json
