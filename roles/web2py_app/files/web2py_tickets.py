@@ -46,8 +46,15 @@ def main():
 
 
 def line(number, moment, data):
-    error = (str(data["traceback"]).strip().splitlines() or ["unknown"])[-1]
-    return f"{moment:%Y-%m-%d %H:%M:%S}  {data['host']}  {data['request']}\n    {error}\n    {number}"
+    return (
+        f"{moment:%Y-%m-%d %H:%M:%S}  {data['host']}  {data['request']}\n    {error(data['traceback'])}\n    {number}"
+    )
+
+
+def error(traceback):
+    """The first line of what the exception says, which comes after the last place in the code."""
+    said = traceback.rpartition('\n  File "')[2].splitlines()[1:]
+    return next((line for line in said if line and not line[0].isspace()), "unknown")
 
 
 def show(number, moment, data):
