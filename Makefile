@@ -45,6 +45,10 @@ teardown: known-env tools ## Remove all that deploy made
 status: known-env tools ## Say what is deployed and how it does
 	@ansible-playbook -i inventory/$(ENV) playbooks/status.yml $(ARGS)
 
+.PHONY: tickets
+tickets: known-env tools ## Show the application's newest errors: ARGS='-e last=100', or one of them: ARGS='-e ticket=ID'
+	@ansible-playbook -i inventory/$(ENV) playbooks/tickets.yml $(ARGS)
+
 .PHONY: url
 url: known-env ## Print the load balancer's URL
 	@cat .deploy/$(ENV)/url 2>/dev/null || { $(call fail,nothing is deployed in `$(ENV)`,.deploy/$(ENV)/url,make deploy$(if $(filter-out local,$(ENV)), ENV=$(ENV))); }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import json
 import os
 import subprocess
@@ -59,6 +60,7 @@ class Lab:
         self._cpu = CpuMeter()
         self.host: Any = None
         self.database: Any = None
+        self._images: list[str] = []
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Lab]:
@@ -83,11 +85,25 @@ class Lab:
             network=self.name,
             detach=True,
         )
+        self.host = self._run_host(self.name, base_images.HOST.tag)
+        wait_until(self._database_answers, "PostgreSQL answers")
+
+    def beside(self) -> Lab:
+        """Another instance of what the host is now, with the same database. `remove` removes it, too."""
+        name = f"{self.name}-2"
+        self._remove_container(name)  # an earlier one
+        image = self.host.commit()
+        self._images.append(image.id)
+        second = copy.copy(self)
+        second.host = second._run_host(name, image.id)
+        return second
+
+    def _run_host(self, name: str, image: str) -> Any:
         # docker-py has other names for two of the options than Docker's API.
         options = {key: value for key, value in SYSTEM_CONTAINER.items() if key not in {"binds", "cgroupns"}}
-        self.host = self._docker.containers.run(
-            base_images.HOST.tag,
-            name=self.name,
+        return self._docker.containers.run(
+            image,
+            name=name,
             hostname="host",
             network=self.name,
             detach=True,
@@ -95,13 +111,17 @@ class Lab:
             cgroupns=SYSTEM_CONTAINER["cgroupns"],
             **options,
         )
-        wait_until(self._database_answers, "PostgreSQL answers")
+
+    def _remove_container(self, name: str) -> None:
+        with contextlib.suppress(docker.errors.NotFound):
+            self._docker.containers.get(name).remove(force=True, v=True)
 
     def remove(self) -> None:
         """Remove what an earlier lab of this name left, too."""
-        for name in (self.name, f"{self.name}-database"):
-            with contextlib.suppress(docker.errors.NotFound):
-                self._docker.containers.get(name).remove(force=True, v=True)
+        for name in (self.name, f"{self.name}-2", f"{self.name}-database"):
+            self._remove_container(name)
+        while self._images:
+            self._docker.images.remove(self._images.pop(), force=True)
         # Docker's filter finds longer names, too.
         for network in self._docker.networks.list(names=[self.name]):
             if network.name == self.name:

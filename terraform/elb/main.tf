@@ -92,6 +92,12 @@ resource "aws_lb_target_group" "fleet" {
   slow_start                    = var.slow_start
   deregistration_delay          = var.deregistration_delay
 
+  stickiness {
+    type            = "lb_cookie"
+    enabled         = var.sticky
+    cookie_duration = 86400
+  }
+
   health_check {
     path                = var.health_check_path
     matcher             = "200"

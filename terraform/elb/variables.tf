@@ -271,6 +271,12 @@ variable "deregistration_delay" {
   }
 }
 
+variable "sticky" {
+  description = "Whether a visitor is sent to the same instance for a day, by a cookie of the load balancer: for an application whose sessions are files of the instance."
+  type        = bool
+  default     = false
+}
+
 # ---- Scaling -----------------------------------------------------------------
 
 variable "scaling_policy" {

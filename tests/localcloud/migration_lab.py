@@ -222,7 +222,14 @@ def install_packages() -> Path:
 
 
 def unpack_web2py(home: Path) -> None:
-    """web2py as on a host, from the archive that a deployment has left, or from its repository."""
+    """web2py as on a host, with what the role puts beside it."""
+    _unpack_release(home)
+    for module in (PROJECT_ROOT / "roles/web2py/files").glob("web2py_shared*.py"):
+        shutil.copy(module, home)
+
+
+def _unpack_release(home: Path) -> None:
+    """From the archive that a deployment has left, or from its repository."""
     archive = CACHE / f"web2py-{pins()['web2py_commit']}.tar.gz"
     if archive.exists():
         with tarfile.open(archive) as contents:

@@ -6,6 +6,7 @@ With real web2py, pydal and PostgreSQL; the way there, from playbook to host, is
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -87,6 +88,47 @@ def test_first_run_creates_and_second_changes_nothing(empty: Application) -> Non
     assert empty.run().lines == [UNCHANGED]
     assert empty.check() == UNCHANGED
     assert empty.state() == before
+
+
+@pytest.fixture
+def keeping_sessions(app: Application) -> Iterator[Application]:
+    """The application is older than the setting that its sessions are in the database."""
+    settings = app.home / "web2py_shared.json"
+    settings.write_text(json.dumps({"application": app.name, "sessions": "database", "session_days": 1}))
+    yield app
+    settings.unlink()
+
+
+@pytest.mark.parametrize("model", ["", "session.connect(request, response, db)"])
+def test_table_of_sessions(keeping_sessions: Application, model: str) -> None:
+    app, table = keeping_sessions, f"web2py_session_{keeping_sessions.name}"
+    app.models(FIRST, model)
+    assert app.check() == f"schema would change: {table} is new"
+    assert [line.split("(")[0] for line in app.run().statements] == [f'CREATE TABLE "{table}"']
+    assert app.run().lines == [UNCHANGED]
+    assert app.check() == UNCHANGED
+
+
+def test_table_of_tickets(app: Application) -> None:
+    settings = app.home / "web2py_shared.json"
+    settings.write_text(json.dumps({"application": app.name, "tickets": "database", "ticket_days": 1}))
+    app.models(FIRST)
+    assert [line.split("(")[0] for line in app.run().statements] == [f'CREATE TABLE "web2py_ticket_{app.name}"']
+    assert app.run().lines == [UNCHANGED]
+    assert app.check() == UNCHANGED
+    settings.unlink()
+
+
+@pytest.mark.parametrize("change", ["sessions = false", "files"])
+def test_no_table_of_sessions_where_there_are_none(keeping_sessions: Application, change: str) -> None:
+    app = keeping_sessions
+    app.models(FIRST)
+    if change == "files":
+        (app.home / "web2py_shared.json").write_text(json.dumps({"application": app.name, "sessions": "files"}))
+    else:
+        (app.directory / "private/appconfig.ini").write_text(f"[db]\nuri = {app.uri}\n[web2py]\n{change}\n")
+    assert app.check() == UNCHANGED
+    assert app.run().lines == [UNCHANGED]
 
 
 def test_new_column(app: Application) -> None:

@@ -192,7 +192,10 @@ def test_answers_are_web2pys_own(host: Web, probe: Lab) -> None:
     changed = answers(probe)
     assert {status for _, status, _, _ in changed} >= {200, 202, 303, 400, 404, 500}
     unchanged = host.become(**PROBE, uwsgi_web2py_patches=[], lab_roles=["uwsgi"])
-    assert unchanged.run("grep", "apply", "/opt/web2py/uwsgi_handler.py").strip() == "web2py_patches.apply([])"
+    assert (
+        unchanged.run("grep", "web2py_patches.apply", "/opt/web2py/uwsgi_handler.py").strip()
+        == "web2py_patches.apply([])"
+    )
     assert answers(unchanged) == changed
     # What test_failed_commit_is_no_success looks for is there when nothing is changed.
     assert get(unchanged, "/default/commit_fails").status_code == 200

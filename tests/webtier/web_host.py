@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +12,14 @@ from pathlib import Path
 
 import requests
 
-from benchmarks.lab import Lab, wait_until
+from benchmarks.lab import PASSWORD, Lab, wait_until
 
 HOST = Path(__file__).parents[2] / "benchmarks/host.yml"
 PROBE: dict[str, object] = {
     "web2py_app_source": str(Path(__file__).parent / "probe_app"),
     "web2py_app_smoke_paths": ["/health", "/"],
+    "web2py_app_sessions": "files",
+    "web2py_app_tickets": "files",
     # Nobody here is the load balancer.
     "nginx_trusted_proxies": ["192.0.2.0/24"],
     "nginx_access_log": True,
@@ -23,6 +27,11 @@ PROBE: dict[str, object] = {
     "uwsgi_memory_percent": 10,
     # Short, for the test of a full one.
     "uwsgi_listen": 256,
+}
+MIGRATED: dict[str, object] = {
+    "lab_roles": ["web2py", "uwsgi", "nginx", "web2py_app", "migration"],
+    "migration_master_user": "postgres",
+    "migration_master_password": PASSWORD,
 }
 
 
@@ -78,3 +87,34 @@ class Load:
                 self.answers[answer.status_code] += 1
                 if answer.status_code == 200:
                     self.bodies.append(answer.text)
+
+
+def answers(host: Lab, path: str) -> bool:
+    """Whether the path is answered with 200."""
+    with contextlib.suppress(requests.RequestException):
+        return requests.get(host.url + path, timeout=30).status_code == 200
+    return False
+
+
+class Visitor:
+    """Somebody whose requests go to one host after the other; for a browser they are one, with the same `cookies`."""
+
+    def __init__(self, hosts: list[Lab]) -> None:
+        self._hosts = itertools.cycle(hosts)
+        self.cookies: dict[str, str] = {}
+
+    def ask(self, path: str, **form: str) -> requests.Response:
+        host = next(self._hosts)
+        with requests.Session() as session:
+            for name, value in self.cookies.items():
+                session.cookies.set(name, value, domain=host.address)
+            answer = session.request("POST" if form else "GET", host.url + path, data=form, timeout=30)
+            self.cookies = session.cookies.get_dict()
+        return answer
+
+    def keep(self, value: str) -> str:
+        return self.ask(f"/kept/keep/{value}").text
+
+    @property
+    def kept(self) -> str:
+        return self.ask("/kept/index").text

@@ -6,6 +6,8 @@ schema's history in the database itself (pydal's InDBMigrator) instead of in fil
 Columns that the models no longer have stay until --drop-columns. What could lose data, or break the version of the
 application that is about to be replaced, is refused unless --allow-destructive says yes: web2py_schema_changes.py.
 
+The tables that web2py itself has in the application's database are made, too (web2py_shared.py).
+
 Prints what was executed, "left over: table.column" for each column that stays without a field, and last "schema
 changed" or "schema unchanged"; with --check "schema would change: ..." or "schema unchanged". All is done, or nothing.
 Exit status 3: refused. 75: something holds a lock that is needed, try again.
@@ -159,6 +161,25 @@ def run_models(application):
         print("the models define no database", file=sys.stderr)
 
 
+def define_shared_tables(application):
+    """What web2py itself keeps in the application's database, as web2py describes it."""
+    import web2py_shared
+    from gluon.contrib.appconfig import AppConfig
+    from gluon.globals import Session
+    from gluon.restricted import TicketStorage
+    from pydal import DAL
+
+    shared = web2py_shared.Shared()
+    if shared.application != application or not shared.expiring:
+        return
+    db = DAL(AppConfig().get("db.uri"))
+    if shared.has("sessions", "database"):
+        Session().connect(db=db)
+    if shared.has("tickets", "database"):
+        storage = TicketStorage(db)
+        storage._get_table(db, storage.tablename, application)
+
+
 def check(run, application):
     """Whether there is something to do, in one line; empty when there is not."""
     from web2py_schema_changes import Stop, WouldChange
@@ -166,6 +187,7 @@ def check(run, application):
     problem = ""
     try:
         run_models(application)
+        define_shared_tables(application)
     except (ModelsError, Stop) as error:
         problem = str(error).splitlines()[0]
     problem = str(run.stopped or problem or run.failed_statement())
@@ -186,6 +208,7 @@ def migrate(run, application):
     try:
         try:
             run_models(application)
+            define_shared_tables(application)
         except (ModelsError, Stop) as error:
             failure = str(error)
         if isinstance(run.stopped, Busy):

@@ -55,6 +55,11 @@ run "defaults" {
   }
 
   assert {
+    condition     = !aws_lb_target_group.fleet.stickiness[0].enabled
+    error_message = "Each request goes to the instance that has the fewest."
+  }
+
+  assert {
     condition     = aws_lb.this.drop_invalid_header_fields
     error_message = "Invalid header fields are dropped."
   }
@@ -222,6 +227,19 @@ run "certificate_of_another_service" {
   }
 
   expect_failures = [var.certificate_arn]
+}
+
+run "sticky" {
+  command = plan
+
+  variables {
+    sticky = true
+  }
+
+  assert {
+    condition     = aws_lb_target_group.fleet.stickiness[0].enabled && aws_lb_target_group.fleet.stickiness[0].cookie_duration == 86400
+    error_message = "A visitor is sent to the same instance for a day."
+  }
 }
 
 run "slow_start_of_what_has_none" {

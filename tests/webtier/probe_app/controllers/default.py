@@ -81,6 +81,11 @@ def commit_fails():
     return "accepted"
 
 
+def keep_and_commit_fails():
+    session.kept = request.args(0)
+    return commit_fails()
+
+
 def slow():
     time.sleep(0.1)
     return "at last"

@@ -1,0 +1,115 @@
+"""What an application keeps beside its tables is the same on every instance of the fleet.
+
+web2py keeps it in files of the machine, and a fleet has many machines that come and go. The settings are those of the
+role web2py_app (SETTINGS, in web2py's directory); without them web2py is left as it is.
+"""
+
+import configparser
+import datetime
+import json
+import time
+from pathlib import Path
+
+import web2py_shared_database
+import web2py_shared_sessions
+import web2py_shared_tickets
+from psycopg2 import sql
+
+SETTINGS = "web2py_shared.json"
+
+# Any fixed number does; it names the lock among the database's advisory locks. web2py_migrate.py has another.
+CLEANING = 0x7765623270797B
+# Rows removed by one statement, seconds that it may take, and seconds after which the rest waits for the next time.
+ROWS = 1000
+STATEMENT_SECONDS = 10
+CLEANING_SECONDS = 5
+
+# Tickets that are kept, whatever their age: an error in each request makes many, of some 30 KB each.
+MOST_TICKETS = 10_000
+
+EXPIRED = """
+SET LOCAL statement_timeout = {milliseconds};
+DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {condition} LIMIT {rows})
+"""
+EXPIRED_SESSION = sql.SQL("modified_datetime < %s")
+EXPIRED_TICKET = sql.SQL("created_datetime < %s OR id <= (SELECT max(id) FROM {table}) - {most}")
+
+
+class Shared:
+    """An application's settings and its database, below web2py's directory."""
+
+    def __init__(self, home="."):
+        path = Path(home, SETTINGS)
+        self.settings = json.loads(path.read_text()) if path.exists() else {}
+        self.application = self.settings.get("application", "")
+        self.private = Path(home, "applications", self.application, "private")
+        self.database = web2py_shared_database.Database(self.private / "appconfig.ini")
+
+    def has(self, what, store):
+        """Whether this is what the application is to have: `has("sessions", "database")`."""
+        return self.settings.get(what) == store and (
+            what != "sessions" or needs_session(self.private / "appconfig.ini")
+        )
+
+    def apply(self):
+        """Change web2py accordingly, in this process and those that are forked from it."""
+        web2py_shared_sessions.mend_cookies()
+        if self.has("sessions", "database"):
+            web2py_shared_sessions.keep_in_database(self.application, self.database)
+        if self.has("sessions", "cookie"):
+            key = self.private / "session.key"
+            # It comes with the settings of the database, which may still be on its way.
+            if key.exists():
+                web2py_shared_sessions.keep_in_cookies(self.application, key.read_text())
+        if self.has("tickets", "database"):
+            web2py_shared_tickets.keep_in_database(self.application, self.database)
+
+    @property
+    def expiring(self):
+        """Table -> the condition for a row that has expired, and the days that it takes to."""
+        found = {}
+        if self.has("sessions", "database"):
+            found[web2py_shared_sessions.TABLE + self.application] = EXPIRED_SESSION, self.settings["session_days"]
+        if self.has("tickets", "database"):
+            table = web2py_shared_tickets.TABLE + self.application
+            condition = EXPIRED_TICKET.format(table=sql.Identifier(table), most=sql.Literal(MOST_TICKETS))
+            found[table] = condition, self.settings["ticket_days"]
+        return found
+
+    def clean_up(self, _signal=None):
+        """Remove what has expired, if this process is the one of the fleet that does: how many rows, or None."""
+        try:
+            if self.database.lead(CLEANING):
+                return sum(self._remove(table, *expiry) for table, expiry in self.expiring.items())
+            # This process may have no other need of it.
+            self.database.close()
+        except web2py_shared_database.UnavailableError:
+            pass  # The next time will do.
+        return None
+
+    def _remove(self, table, condition, days):
+        statement = sql.SQL(EXPIRED).format(
+            milliseconds=sql.Literal(1000 * STATEMENT_SECONDS),
+            table=sql.Identifier(table),
+            condition=condition,
+            rows=sql.Literal(ROWS),
+        )
+        # web2py writes the time of the host.
+        before = datetime.datetime.now() - datetime.timedelta(days=days)
+        removed, until = 0, time.monotonic() + CLEANING_SECONDS
+        while time.monotonic() < until:
+            count = self.database.execute(statement, [before], STATEMENT_SECONDS + 1)
+            removed += count
+            if count < ROWS:
+                break
+        return removed
+
+
+def needs_session(settings):
+    """Whether an application keeps sessions, as they all do unless they say otherwise in this file."""
+    configuration = configparser.RawConfigParser(strict=False)
+    try:
+        configuration.read(settings)
+        return configuration.getboolean("web2py", "sessions", fallback=True)
+    except (configparser.Error, ValueError):
+        return True

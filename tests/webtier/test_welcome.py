@@ -1,0 +1,84 @@
+"""web2py's own application, unchanged, on two hosts of one fleet."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import yaml
+from web_host import MIGRATED, PROBE, Visitor, Web, answers
+
+from benchmarks.lab import PROJECT_ROOT, Lab, wait_until
+
+USER = "/default/user"
+ADA = "ada@example.com"
+
+
+def release(directory: Path) -> Path:
+    """Where `welcome` of the release that hosts get is, from the clone that a deployment left, or from a new one."""
+    pins = yaml.safe_load((PROJECT_ROOT / "roles/web2py/defaults/main.yml").read_text())
+    clone, commit = PROJECT_ROOT / ".cache/web2py.git", pins["web2py_commit"]
+    if not clone.exists():
+        clone = directory / "web2py.git"
+        tag = f"--branch=v{pins['web2py_version']}"
+        subprocess.run(
+            ["git", "clone", "--quiet", "--bare", "--depth=1", tag, pins["web2py_repository"], clone], check=True
+        )
+    archive = ["git", "-C", str(clone), "archive", commit, "applications/welcome"]
+    with tarfile.open(fileobj=BytesIO(subprocess.run(archive, check=True, capture_output=True).stdout)) as contents:
+        contents.extractall(directory, filter="data")
+    return directory / "applications/welcome"
+
+
+@pytest.fixture(scope="module")
+def fleet(host: Web, tmp_path_factory: pytest.TempPathFactory) -> list[Lab]:
+    source = release(tmp_path_factory.mktemp("welcome"))
+    first = host.become(
+        **{
+            **PROBE,
+            **MIGRATED,
+            "web2py_app_sessions": "database",
+            "web2py_app_source": str(source),
+            "web2py_app_smoke_paths": ["/", USER + "/login"],
+        }
+    )
+    hosts = [first, first.beside()]
+    wait_until(lambda: answers(hosts[1], "/default/index"), "the second host serves")
+    return hosts
+
+
+def submit(visitor: Visitor, page: str, **fields: str) -> str:
+    """The page after a form was filled in and sent, as a browser does it with the form's hidden fields."""
+    form = visitor.ask(page).text
+    hidden = dict(re.findall(r'name="(_formkey|_formname|_next)"[^>]*value="([^"]*)"', form))
+    return visitor.ask(page, **hidden, **fields).text
+
+
+def logged_in(visitor: Visitor) -> str | None:
+    """Who the application takes the visitor for: an address, or None."""
+    answer = visitor.ask("/default/api_get_user_email")
+    assert answer.status_code == 200
+    return answer.json()["email"] if answer.text.startswith("{") else None
+
+
+def test_who_has_registered_stays_logged_in(fleet: list[Lab]) -> None:
+    visitor = Visitor(fleet)
+    password = "a long enough 1 Password!"
+    submit(
+        visitor,
+        USER + "/register",
+        first_name="Ada",
+        last_name="Lovelace",
+        email=ADA,
+        password=password,
+        password_two=password,
+    )
+    assert [logged_in(visitor) for _ in range(24)] == [ADA] * 24
+    visitor.ask(USER + "/logout")
+    assert [logged_in(visitor) for _ in range(4)] == [None] * 4
+    submit(visitor, USER + "/login", email=ADA, password=password)
+    assert [logged_in(visitor) for _ in range(24)] == [ADA] * 24
