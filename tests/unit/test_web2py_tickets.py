@@ -1,9 +1,9 @@
 """The reader of tickets: what it takes from a traceback."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
+from programs import as_module
 
 PROGRAM = Path(__file__).parents[2] / "roles/web2py_app/files/web2py_tickets.py"
 CHAINED = """Traceback (most recent call last):
@@ -32,11 +32,7 @@ Traceback (most recent call last):
         ("", "unknown"),
     ],
 )
-def test_first_line_of_what_the_last_exception_says(said: str, line: str) -> None:
-    specification = importlib.util.spec_from_file_location("web2py_tickets", PROGRAM)
-    assert specification
-    assert specification.loader
-    program = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(program)
+def test_first_line_of_what_the_last_exception_says(monkeypatch: pytest.MonkeyPatch, said: str, line: str) -> None:
+    program = as_module(PROGRAM, monkeypatch)
     assert program.error(CHAINED + said) == line
     assert program.error("") == "unknown"
