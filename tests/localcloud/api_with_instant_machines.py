@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from moto.core.model_instances import reset_model_data
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -60,6 +61,7 @@ def handle(environ: dict[str, Any], start_response: Callable[..., Any]) -> Itera
         finish()
         if store.save():
             store.load()
+            reset_model_data()  # moto's dashboard keeps all that ever was, gigabytes by now
     return body
 
 
