@@ -43,6 +43,7 @@ FILTERS: dict[str, dict[str, str]] = {
         "type": "type",
     },
     "describe_egress_only_internet_gateways": {},
+    "describe_instance_credit_specifications": {"instance-id": "InstanceId"},
     "describe_instance_status": {
         "availability-zone": "availability_zone",
         "event.code": "events.code",

@@ -16,6 +16,8 @@ from moto.ec2.models.instances import Instance, InstancePlacement
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.utils import convert_tag_spec
 
+from localcloud.overlay import placement_groups
+
 # What holds where neither the request nor its launch template says something.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "CapacityReservationSpecification": {"CapacityReservationPreference": "open"},
@@ -29,7 +31,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "EnableResourceNameDnsAAAARecord": False,
     },
 }
-PLACEMENT = ("Affinity", "GroupId", "GroupName", "HostId", "HostResourceGroupArn", "PartitionNumber", "Tenancy")
+PLACEMENT = ("Affinity", "HostId", "HostResourceGroupArn", "Tenancy")  # and the group: placement_groups.py
 # Parameters of RunInstances that moto asks for in the request only; a launch template has them under the same names.
 OF_TEMPLATE = (
     "DisableApiStop",
@@ -118,7 +120,7 @@ def _install_description() -> None:
 
     instance.private_dns_name = property(chosen_private_dns_name)
     for name in PLACEMENT:
-        if name not in ("GroupName", "HostId", "Tenancy"):
+        if name not in ("HostId", "Tenancy"):
             setattr(InstancePlacement, name, None)
 
 
@@ -183,7 +185,9 @@ def _install_changes() -> None:
     def modify_instance_placement(self: InstanceResponse) -> ActionResult:
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
         _require_stopped(instance)
+        placement_groups.check(self.ec2_backend, self.params)
         _place(instance, self.params)
+        placement_groups.place(self.ec2_backend, [instance], self.params)
         return ActionResult({"Return": True})
 
     def modify_instance_credit_specification(self: InstanceResponse) -> ActionResult:

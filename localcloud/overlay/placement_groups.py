@@ -154,20 +154,20 @@ def _install_launches() -> None:
         template = kwargs.get("launch_template")
         wanted = (self._get_template_from_args(template).data.get("Placement") or {}) if template else {}
         wanted = {"GroupName": name} if name else wanted
-        _check_placement(self, wanted)
+        check(self, wanted)
         reservation = run_instances(self, *args, **kwargs)
-        _place(self, reservation, wanted)
+        place(self, reservation.instances, wanted)
         return reservation
 
     @functools.wraps(respond)
     def respond_to_run(self: InstanceResponse) -> Any:
         backend = self.ec2_backend
         wanted = self._get_param("Placement", {})
-        _check_placement(backend, wanted)
+        check(backend, wanted)
         known = set(backend.reservations)
         result = respond(self)
         for reservation_id in set(backend.reservations) - known:
-            _place(backend, backend.reservations[reservation_id], wanted)
+            place(backend, backend.reservations[reservation_id].instances, wanted)
         return result
 
     InstanceBackend.run_instances = run_in_group  # type: ignore[method-assign]
@@ -180,7 +180,7 @@ def _wanted_group(backend: Any, wanted: dict[str, Any]) -> PlacementGroup | None
     return find_group(backend, name=wanted.get("GroupName"), group_id=wanted.get("GroupId"))
 
 
-def _check_placement(backend: Any, wanted: dict[str, Any]) -> None:
+def check(backend: Any, wanted: dict[str, Any]) -> None:
     """Refuse a group that doesn't exist, and a partition that it doesn't have."""
     group = _wanted_group(backend, wanted)
     partition = int(wanted.get("PartitionNumber") or 0)
@@ -188,12 +188,14 @@ def _check_placement(backend: Any, wanted: dict[str, Any]) -> None:
         raise EC2ClientError("InvalidParameterValue", f"Value ({partition}) for parameter partitionNumber is invalid.")
 
 
-def _place(backend: Any, reservation: Reservation, wanted: dict[str, Any]) -> None:
+def place(backend: Any, instances: list[Any], wanted: dict[str, Any]) -> None:
+    """Put instances into the group that is wanted, its partitions by turns; with an empty name into none."""
     group = _wanted_group(backend, wanted)
-    if group is None:
+    if group is None and wanted.get("GroupName") != "":
         return
-    for number, instance in enumerate(reservation.instances):
+    for number, instance in enumerate(instances):
         placement: Any = instance.placement
-        placement.group_name, placement.group_id = group.group_name, group.id
-        if group.partition_count:
+        placement.group_name, placement.group_id = (group.group_name, group.id) if group else (None, None)
+        placement.partition_number = None
+        if group and group.partition_count:
             placement.partition_number = int(wanted.get("PartitionNumber") or 0) or number % group.partition_count + 1

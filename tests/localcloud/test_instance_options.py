@@ -108,6 +108,11 @@ def test_options_change(cloud: Cloud, image: dict[str, Any]) -> None:
     ec2.stop_instances(InstanceIds=[instance_id])
     ec2.modify_instance_cpu_options(InstanceId=instance_id, CoreCount=1, ThreadsPerCore=1)
     ec2.modify_instance_placement(InstanceId=instance_id, Tenancy="dedicated")
+    ec2.modify_instance_placement(InstanceId=instance_id, GroupName="together", PartitionNumber=2)
+    placement = cloud.instance(instance_id)["Placement"]
+    assert (placement["GroupName"], placement["PartitionNumber"]) == ("together", 2)
+    ec2.modify_instance_placement(InstanceId=instance_id, GroupName="")
+    assert not cloud.instance(instance_id)["Placement"].get("GroupName")
     instance = cloud.instance(instance_id)
     assert instance["MaintenanceOptions"] == {"AutoRecovery": "disabled", "RebootMigration": "default"}
     assert instance["PrivateDnsNameOptions"]["EnableResourceNameDnsARecord"] is True
