@@ -198,7 +198,11 @@ def test_preflight_and_terraform_refuse_the_same(settings: dict[str, Any], tmp_p
         checks = validations(stage)
         usual = Templar(DataLoader(), settings).template(trusted(variables))
         for setting in settings["__preflight_settings"]:
-            uses = [name for name, template in variables.items() if uses_setting(template, setting, settings)]
+            uses = [
+                name
+                for name, template in variables.items()
+                if checks[name] and uses_setting(template, setting, settings)
+            ]
             rules = [checks[name] for name in uses] + [
                 rule["holds"]
                 for rule in settings["__preflight_rules"]
