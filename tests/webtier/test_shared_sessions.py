@@ -118,10 +118,26 @@ def test_made_up_cookie_is_nobodys(visitor: Visitor, value: str) -> None:
 def test_what_is_no_session_is_nobodys(fleet: list[Lab], visitor: Visitor) -> None:
     visitor.keep("it")
     number = visitor.cookies[COOKIE].strip('"').split(":")[0]
-    for data in ("'!'", "''", "NULL", "'AAAA'"):
+    # The last one is what a class of an older version is: something that can't be made any more (a TypeError).
+    for data in ("'!'", "''", "NULL", "'AAAA'", "'Y2J1aWx0aW5zCmxlbgoodFIu'"):
         fleet[0].sql(f"UPDATE web2py_session_welcome SET session_data = {data} WHERE id = {number}")
         assert visitor.kept == "None"
     assert visitor.keep("new") == visitor.kept == "new"
+
+
+@pytest.mark.parametrize(("other", "left"), [("logout", 0), ("login", 1)])
+def test_a_late_request_undoes_no_logout_and_no_login(
+    fleet: list[Lab], visitor: Visitor, other: str, left: int
+) -> None:
+    visitor.keep("it")
+    number = visitor.cookies[COOKIE].strip('"').split(":")[0]
+    data = f"SELECT session_data FROM web2py_session_welcome WHERE id = {number}"
+    before = fleet[0].sql(data)
+    newest = fleet[0].sql("SELECT max(id) FROM web2py_session_welcome")
+    assert visitor.ask(f"/default/keep_too_late/{other}/{number}").status_code == 200
+    assert fleet[0].sql(data) == before[:left]
+    assert fleet[0].sql(f"SELECT id FROM web2py_session_welcome WHERE id > {newest[0][0]}") == []
+    assert visitor.kept == "None"
 
 
 def test_large_session(visitor: Visitor) -> None:

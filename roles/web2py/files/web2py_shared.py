@@ -5,6 +5,7 @@ role web2py_app (SETTINGS, in web2py's directory); without them web2py is left a
 """
 
 import configparser
+import contextlib
 import datetime
 import json
 import time
@@ -79,13 +80,18 @@ class Shared:
     def clean_up(self, _signal=None):
         """Remove what has expired, if this process is the one of the fleet that does: how many rows, or None."""
         try:
-            if self.database.lead(CLEANING):
-                return sum(self._remove(table, *expiry) for table, expiry in self.expiring.items())
+            leads = self.database.lead(CLEANING)
+        except web2py_shared_database.UnavailableError:
+            return None  # The next time will do.
+        if not leads:
             # This process may have no other need of it.
             self.database.close()
-        except web2py_shared_database.UnavailableError:
-            pass  # The next time will do.
-        return None
+            return None
+        removed = 0
+        for table, expiry in self.expiring.items():
+            with contextlib.suppress(web2py_shared_database.UnavailableError):
+                removed += self._remove(table, *expiry)
+        return removed
 
     def _remove(self, table, condition, days):
         statement = sql.SQL(EXPIRED).format(

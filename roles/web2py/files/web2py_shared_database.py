@@ -1,4 +1,5 @@
-"""The application's database, for what web2py itself keeps there: one connection per process, with every wait bounded.
+"""The application's database, for what web2py itself keeps there: one connection per process, with every wait bounded
+(but that for the address of its name).
 
 It is not the application's connection: what is written here is committed by each statement, whatever becomes of the
 application's transaction. psycopg2's asynchronous mode is used, because only there a wait has an end that counts on

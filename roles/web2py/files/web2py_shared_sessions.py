@@ -9,6 +9,7 @@ import datetime
 import functools
 import hmac
 import inspect
+import logging
 
 import gluon.globals
 import psycopg2
@@ -25,6 +26,8 @@ LONGEST_COOKIE = 4096
 COMPRESSION = 6
 # PostgreSQL's largest integer, the type of pydal's ids.
 LARGEST_ID = 2**31 - 1
+
+LOGGER = logging.getLogger("web2py.shared")
 
 
 class TooLargeError(Exception):
@@ -52,6 +55,14 @@ def keep_in_database(application, database):
             # Without it, web2py would take the visitor for a new one and log him out.
             response.session_db_table = None
             raise HTTP(503, "The database does not answer.\n", **{"Retry-After": "1"}) from None
+        except HTTP:
+            raise
+        except Exception:
+            # Another version of the application has made it. For a session in a file, web2py begins anew as well.
+            LOGGER.exception("A session can't be read; its visitor gets a new one")
+            Storage.clear(self)
+            table.forget()
+            connect(self, request, response, **{**options, "db": Tables(table)})
 
     def store_in_db(self, request, response):
         if isinstance(response.session_db_table, Table):
@@ -188,6 +199,7 @@ class Table:
         self._database = database
         self._name = sql.Identifier(name)
         self._rows = {}
+        self._keys = {}  # of the rows: as they were loaded, or have been changed here since then
         self._kept = []
         self._keeps = True
 
@@ -196,8 +208,16 @@ class Table:
         number = int(record_id)
         if number not in self._rows:
             self._rows[number] = self._load(number)
+            if self._rows[number]:
+                self._keys[number] = self._rows[number]["unique_key"]
         row = self._rows[number]
-        return row if row and (unique_key is None or _same(unique_key, row["unique_key"])) else None
+        # A row without a key is nobody's.
+        is_asked_for = row and row["unique_key"] and (unique_key is None or _same(unique_key, row["unique_key"]))
+        return row if is_asked_for else None
+
+    def forget(self):
+        """The rows that were loaded are not there."""
+        self._rows = dict.fromkeys(self._rows)
 
     def _db(self, number):
         return Row(self, number)
@@ -211,17 +231,20 @@ class Table:
             sql.SQL(", ").join(sql.Placeholder() * len(values)),
         )
         ((number,),) = self._execute(statement, list(values.values()))
+        self._keys[number] = values["unique_key"]
         return number
 
     def update(self, number, **values):
-        """How many rows were changed, as far as that is known yet."""
+        """One row, always: what another request has deleted (a logout) or renewed (a login) stays as that left it."""
         if self._rows.get(number):
             self._rows[number] = {**self._rows[number], **values}
-        values = _represent(values)
-        statement = sql.SQL("UPDATE {} SET {} WHERE id = %s").format(
-            self._name, sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in values)
+        columns = _represent(values)
+        statement = sql.SQL("UPDATE {} SET {} WHERE id = %s AND unique_key = %s").format(
+            self._name, sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in columns)
         )
-        return self._execute(statement, [*values.values(), number])
+        self._execute(statement, [*columns.values(), number, self._keys.get(number)])
+        self._keys[number] = values.get("unique_key", self._keys.get(number))
+        return 1
 
     def delete(self, number):
         self._rows[number] = None

@@ -10,6 +10,9 @@ import json
 import os
 import sys
 
+# Seconds; each ticket may have a quarter of a megabyte.
+LONGEST = 60
+PATIENT = f"SET LOCAL statement_timeout = '{LONGEST}s'; "
 LIST = "SELECT ticket_id, created_datetime, ticket_data FROM {} ORDER BY id DESC LIMIT %s"
 # A visitor's page has the application's name before it.
 SHOW = "SELECT ticket_id, created_datetime, ticket_data FROM {} WHERE ticket_id = %s OR right(ticket_id, %s) = %s"
@@ -36,11 +39,14 @@ def main():
         sql.Identifier(web2py_shared_tickets.TABLE + shared.application)
     )
     try:
-        rows = shared.database.execute(statement, arguments)
+        rows = shared.database.execute(sql.SQL(PATIENT) + statement, arguments, LONGEST)
     except web2py_shared_database.UnavailableError as error:
         raise SystemExit(f"the database does not answer: {error}") from None
     for number, moment, text in rows:
-        print(show(number, moment, json.loads(text)) if ticket else line(number, moment, json.loads(text)))
+        try:
+            print((show if ticket else line)(number, moment, json.loads(text)))
+        except (ValueError, KeyError):
+            print(f"{moment:%Y-%m-%d %H:%M:%S}  {number} was written by the application itself, in a form of its own")
     if not rows:
         print(f"There is no ticket {ticket}" if ticket else "There are no tickets")
 

@@ -86,6 +86,17 @@ def keep_and_commit_fails():
     return commit_fails()
 
 
+def keep_too_late():
+    """A logout or a login of another request comes first: its statement ends with the session's number."""
+    change = {
+        "logout": "DELETE FROM web2py_session_welcome WHERE id = %s",
+        "login": "UPDATE web2py_session_welcome SET unique_key = 'another' WHERE id = %s",
+    }[request.args(0)]
+    db.executesql(change, [int(request.args(1))])
+    db.commit()
+    session.kept = "too late"
+
+
 def slow():
     time.sleep(0.1)
     return "at last"
