@@ -48,6 +48,7 @@ def remove_everything(settings: Settings) -> list[str]:
     images = docker_host.images(MachineImages(settings).repository) + docker_host.images(snapshot_repository(settings))
     for image in images:
         docker_host.remove_image(image)
+    docker_host.prune_images()
     if images:
         removed.append(f"{len(images)} images")
     return removed

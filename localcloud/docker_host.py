@@ -297,6 +297,12 @@ class DockerHost:
         self.api.commit(container_id, repository=repository, tag=tag)
 
     def remove_image(self, image: str) -> None:
-        """Remove an image's tag. Containers made from it keep their disk; Docker drops the layers with the last one."""
+        """Remove an image's tag. Containers made from it keep their disk: it goes with a later `prune_images`."""
         with contextlib.suppress(docker.errors.ImageNotFound):
             self.api.remove_image(image, force=True)
+        self.prune_images()
+
+    def prune_images(self) -> None:
+        """Remove this cloud's images that lost their tag while a container used them, and are no longer used."""
+        # Docker takes the filter's values as lists of strings; docker-py makes them so.
+        self.api.prune_images(filters={"dangling": True, "label": f"{LABEL_PORT}={self.settings.port}"})

@@ -17,6 +17,7 @@ from werkzeug.serving import make_server
 from localcloud import backends, overlay
 from localcloud.controller import Observed
 from localcloud.overlay.ec2 import set_state
+from localcloud.overlay.interfaces import delete_interface
 from localcloud.persistence import StateStore
 from localcloud.reconcilers.autoscaling import AutoScalingGroups
 
@@ -43,6 +44,7 @@ def finish() -> None:
     for rds in backends.each("rds"):
         for name, database in list(rds.databases.items()):
             if database.status == "deleting":
+                delete_interface(database.interface)
                 del rds.databases[name]
             database.status = DATABASES.get(database.status, database.status)
         for snapshot in rds.database_snapshots.values():

@@ -13,7 +13,7 @@ from localcloud.config import Settings
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(port=4566, home=tmp_path)
+    return Settings(port=1, home=tmp_path)  # where nobody's cloud answers
 
 
 def test_own_process_is_known(settings):
