@@ -49,6 +49,10 @@ status: known-env tools ## Say what is deployed and how it does
 tickets: known-env tools ## Show the application's newest errors: ARGS='-e last=100', or one of them: ARGS='-e ticket=ID'
 	@ansible-playbook -i inventory/$(ENV) playbooks/tickets.yml $(ARGS)
 
+.PHONY: secret
+secret: known-env $(ready) ## Keep a secret of the application, for web2py_app_secrets: ARGS='-e secret=NAME'
+	@ansible-playbook -i inventory/$(ENV) playbooks/secret.yml $(ARGS)
+
 .PHONY: url
 url: known-env ## Print the load balancer's URL
 	@cat .deploy/$(ENV)/url 2>/dev/null || { $(call fail,nothing is deployed in `$(ENV)`,.deploy/$(ENV)/url,make deploy$(if $(filter-out local,$(ENV)), ENV=$(ENV))); }

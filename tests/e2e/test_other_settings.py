@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from change_it import RECIPES, Block, follow
 from project_copy import PROJECT_ROOT, Project
-from stack import succeeded
+from stack import docker, fleet, succeeded
+
+from localcloud import base_images
+
+# An older schema of the project's own application, of somebody else's.
+ELSEWHERE = """
+initdb --pgdata /tmp/data --username postgres --auth trust > /dev/null &&
+pg_ctl --pgdata /tmp/data --options '-c unix_socket_directories=/tmp' --wait start > /dev/null &&
+psql --quiet --host /tmp postgres postgres <<SQL &&
+CREATE ROLE ada LOGIN;
+CREATE DATABASE shop OWNER ada;
+\\connect shop ada
+CREATE TABLE date_time (id SERIAL PRIMARY KEY, date_time TIMESTAMP NOT NULL, old VARCHAR(20));
+SELECT setval('date_time_id_seq', 1000);
+INSERT INTO date_time (date_time, old) VALUES ('2020-01-02 03:04:05', 'x');
+SQL
+pg_dump --host /tmp --username ada --format=custom shop > /dump/shop.dump
+"""
 
 pytestmark = pytest.mark.story("interrupted")
 
@@ -32,3 +51,58 @@ def test_deploy_your_own_application(deployed: Project) -> None:
     shutil.copytree(PROJECT_ROOT / "tests/webtier/probe_app", deployed.root.parent / "shop")
     assert "nobody" in follow(deployed, *RECIPES["Deploy your own web2py application"])
     assert deployed.get("/visits").body == "1"
+
+
+def test_settings_and_secrets_of_the_application(deployed: Project, tmp_path: Path) -> None:
+    settings = deployed.root / "group_vars/all.yml"
+    text = settings.read_text()
+    for variable, value in {
+        "config": "{app: {motto: slow is smooth}}",
+        "secrets": "{smtp: {login: smtp_login}}",
+    }.items():
+        assert f"\nweb2py_app_{variable}: {{}}\n" in text
+        text = text.replace(f"\nweb2py_app_{variable}: {{}}\n", f"\nweb2py_app_{variable}: {value}\n")
+    settings.write_text(text)
+    refused = deployed.playbook("playbooks/deploy.yml")
+    assert refused.returncode != 0
+    assert "web2py_app_secrets names smtp_login" in refused.output
+    assert "make secret ARGS='-e secret=smtp_login'" in refused.output
+    secret = tmp_path / "login"
+    for value in ("ada:50%;#secret", "ada:another secret"):
+        secret.write_text(f"{value}\n")
+        kept = succeeded(deployed.playbook("playbooks/secret.yml", secret="smtp_login", file=secret))
+        changed = succeeded(deployed.playbook("playbooks/deploy.yml"))
+        assert value.split(":")[1] not in kept.output + changed.output
+        instances = fleet(deployed)
+        assert instances
+        for instance in instances:
+            said = "cat /opt/web2py/applications/*/private/appconfig.ini"
+            found = docker("exec", f"localcloud-{deployed.port}-{instance}", "sh", "-c", said)
+            assert f"login = {value}\n" in found
+            assert "motto = slow is smooth\n" in found
+
+
+def test_dump_of_another_database(deployed: Project, tmp_path: Path) -> None:
+    command = ["--rm", "--volume", f"{tmp_path}:/dump", base_images.POSTGRESQL.tag, "sh", "-c", ELSEWHERE]
+    tmp_path.chmod(0o777)
+    docker("run", *command)
+    dump = tmp_path / "shop.dump"
+    # Another test may have deployed another application.
+    shutil.copy(PROJECT_ROOT / "group_vars/all.yml", deployed.root / "group_vars/all.yml")
+    succeeded(deployed.playbook("site.yml"))
+    playbook = "playbooks/adopt_database.yml"
+    assert deployed.get("/date_time").status == 200
+    before = deployed.get("/latest_date_time").body
+    for wrong, said in ((tmp_path / "nothing", "is no file"), (Path(__file__), "no dump in the format of pg_dump")):
+        refused = deployed.playbook(playbook, dump=wrong)
+        assert refused.returncode != 0
+        assert said in refused.output
+    refused = deployed.playbook(playbook, dump=dump)
+    assert refused.returncode != 0
+    assert "It has rows in date_time: " in refused.output
+    assert deployed.get("/latest_date_time").body == before
+    adopted = succeeded(deployed.playbook(playbook, dump=dump, replace_database="yes"))
+    assert "left over: date_time.old" in adopted.output
+    # The migration's own requests have written since.
+    assert json.loads(deployed.get("/latest_date_time").body)["id"] > 1001
+    assert succeeded(deployed.playbook("site.yml")).changed == 0

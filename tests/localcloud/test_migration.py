@@ -388,3 +388,61 @@ def test_the_applications_own_models(empty: Application) -> None:
     assert empty.check() == "schema would change: there are no tables yet; date_time is new"
     assert empty.run().outcome == "schema changed"
     assert empty.run().lines == [UNCHANGED]
+
+
+def test_tables_of_a_dump_are_taken_as_they_are(empty: Application) -> None:
+    """What `pg_dump` gives of an application that has grown over three migrations on another machine, where the history
+    is in files. The models are newer than the dump."""
+    for fields in (
+        ['"name", length=64', '"gone", notnull=True, default="x"'],
+        ['"name", length=64', '"gone", notnull=True, default="x"', '"parent", "reference thing"', '"price", "double"'],
+        ['"name", length=64', '"gone", notnull=True, default="x"', '"parent", "reference thing"', '"made", "datetime"'],
+    ):
+        empty.migrate(thing(*fields))
+    empty.query("INSERT INTO thing (name, gone) VALUES ('first', 'y')")
+    empty.query("DROP TABLE web2py_filesystem")
+    empty.models(
+        thing('"name", length=128', '"parent", "reference thing"', '"made", "datetime"', '"note"'),
+        'db.define_table("other", Field("name", notnull=True))',
+    )
+    without = empty.run()
+    assert without.status == 1
+    assert 'relation "thing" already exists' in without.errors
+    adopted = empty.run("--adopt")
+    assert adopted.status == 0, adopted.errors
+    assert adopted.lines[0] == "adopted: thing"
+    assert {"left over: thing.gone", "left over: thing.price"} < set(adopted.lines)
+    assert adopted.outcome == "schema changed"
+    assert empty.column("name") == ("character varying 128", "YES")
+    assert empty.column("note") == ("character varying 512", "YES")
+    assert empty.column("gone") == ("character varying 512", "NO")  # it has a default
+    assert empty.query("SELECT id, name, gone, note FROM thing") == [(1, "first", "y", None)]
+    # From now on it is like any other.
+    assert empty.check() == UNCHANGED
+    assert empty.run("--adopt").lines[-1] == UNCHANGED
+    assert empty.run("--drop-columns").outcome == "schema changed"
+    assert empty.column("gone") is None
+
+
+def test_tables_of_a_dump_that_are_as_the_models_say(make: Callable[..., Application], migrated: Application) -> None:
+    application = make(like=migrated)
+    application.query("DROP TABLE web2py_filesystem")
+    before = application.state()[0]
+    application.models(FIRST)
+    assert application.run("--adopt").lines[:-1] == ["adopted: thing"]
+    columns, history = application.state()
+    assert [column for column in columns if column[0] == "thing"] == list(before)
+    assert history
+    assert application.check() == UNCHANGED
+
+
+def test_a_dump_that_lacks_what_the_models_need_is_refused(
+    make: Callable[..., Application], migrated: Application
+) -> None:
+    application = make(like=migrated)
+    application.query("DROP TABLE web2py_filesystem")
+    application.models(thing('"name", notnull=True'))
+    refused = application.run("--adopt")
+    assert refused.status == REFUSED
+    assert "refused: thing.name is VARCHAR(512) NOT NULL instead of VARCHAR(512)" in refused.errors
+    assert application.run("--adopt", "--allow-destructive").outcome == "schema changed"

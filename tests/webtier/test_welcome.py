@@ -43,7 +43,10 @@ def fleet(host: Web, tmp_path_factory: pytest.TempPathFactory) -> list[Lab]:
             **MIGRATED,
             "web2py_app_sessions": "database",
             "web2py_app_source": str(source),
-            "web2py_app_smoke_paths": ["/", USER + "/login"],
+            "web2py_app_smoke_paths": [],
+            "web2py_app_config": {"app": {"author": "Ada of the deployment"}},
+            "web2py_app_secrets": {"google": {"analytics_id": "analytics"}},
+            "web2py_app_secret_values": {"analytics": "100%;#secret"},
         }
     )
     hosts = [first, first.beside()]
@@ -82,3 +85,14 @@ def test_who_has_registered_stays_logged_in(fleet: list[Lab]) -> None:
     assert [logged_in(visitor) for _ in range(4)] == [None] * 4
     submit(visitor, USER + "/login", email=ADA, password=password)
     assert [logged_in(visitor) for _ in range(24)] == [ADA] * 24
+
+
+def test_settings_and_secrets_come_from_the_deployment(fleet: list[Lab]) -> None:
+    page = Visitor(fleet).ask("/").text
+    assert "Ada of the deployment" in page
+    assert "100%;#secret" in page
+
+
+def test_health_check_needs_no_page_of_the_application(fleet: list[Lab]) -> None:
+    answer = Visitor(fleet).ask("/health")
+    assert (answer.status_code, answer.text) == (200, "web2py is loaded\n")

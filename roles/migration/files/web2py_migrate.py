@@ -8,6 +8,9 @@ application that is about to be replaced, is refused unless --allow-destructive 
 
 The tables that web2py itself has in the application's database are made, too (web2py_shared.py).
 
+With --adopt, a table that is there and has no history (it was restored from a dump) gets the history of what it is,
+and is migrated from there.
+
 Prints what was executed, "left over: table.column" for each column that stays without a field, and last "schema
 changed" or "schema unchanged"; with --check "schema would change: ..." or "schema unchanged". All is done, or nothing.
 Exit status 3: refused. 75: something holds a lock that is needed, try again.
@@ -53,6 +56,7 @@ def arguments():
     parser.add_argument("--application", required=True)
     parser.add_argument("--lock-timeout", type=int, default=300, help="seconds to wait for another migration")
     parser.add_argument("--check", action="store_true", help="change nothing; say whether there is something to do")
+    parser.add_argument("--adopt", action="store_true", help="take tables that have no history as they are")
     parser.add_argument("--drop-columns", action="store_true", help="drop the columns that are left over")
     parser.add_argument("--allow-destructive", action="store_true", help="do what would be refused otherwise")
     return parser.parse_args()
@@ -244,7 +248,7 @@ def main():
     import gluon.main  # noqa: F401 -- sets web2py up
     from web2py_schema_changes import ExpandMigrator, Run
 
-    run = Run(options.check, options.drop_columns, options.allow_destructive)
+    run = Run(options.check, options.adopt, options.drop_columns, options.allow_destructive)
     always_migrate(run, ExpandMigrator)
     if options.check:
         found = check(run, options.application)
@@ -258,6 +262,8 @@ def main():
         if end.code == os.EX_TEMPFAIL:
             print("\n".join(["open transactions:", *ask(lock, TRANSACTIONS)]), file=sys.stderr)
         raise
+    for table in run.adopted:
+        print(f"adopted: {table}")
     for statement in run.statements:
         print(statement)
     for difference in run.ignored:

@@ -6,6 +6,7 @@ is told so ("contract"). All of it is one transaction on each database.
 """
 
 import dataclasses
+import pickle
 import re
 
 import psycopg2.errors
@@ -18,6 +19,13 @@ HISTORY = "web2py_filesystem"
 DEFINITION = re.compile(r"(ALTER|COMMENT|CREATE|DROP|TRUNCATE)\b", re.IGNORECASE)
 # What models do to rows. Values are nobody's business: only the number of rows is told.
 ROWS = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM)\s+(?P<table>\S+)", re.IGNORECASE)
+# What the columns of a table are in PostgreSQL. Those of its primary key are NOT NULL whatever is said of them.
+COLUMNS = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), CASE WHEN i.indrelid IS NULL THEN a.attnotnull END
+  FROM pg_attribute a
+  LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary AND a.attnum = ANY (i.indkey)
+ WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+"""
 # What a string column is in PostgreSQL, and the rest of its definition.
 STRING = re.compile(r"(?P<type>VARCHAR\((?P<length>\d+)\)|TEXT)(?P<rest>| .*)")
 
@@ -63,11 +71,14 @@ class Run:
     """What one run may do, and what it did."""
 
     check: bool = False
+    # Take a table that has no history as it is found.
+    adopt: bool = False
     drop_columns: bool = False
     allow_destructive: bool = False
     databases: dict = dataclasses.field(default_factory=dict)
     statements: list = dataclasses.field(default_factory=list)
     left_over: list = dataclasses.field(default_factory=list)
+    adopted: list = dataclasses.field(default_factory=list)
     refused: list = dataclasses.field(default_factory=list)
     # Differences between model and database that pydal leaves as they are.
     ignored: list = dataclasses.field(default_factory=list)
@@ -201,17 +212,55 @@ class ExpandMigrator(InDBMigrator):
         self.run = run
 
     def create_table(self, table, migrate=True, fake_migrate=False):
-        self.tablename = table._tablename
+        self.tablename, self.quoted_name = table._tablename, table._rname
         return super().create_table(table, migrate, fake_migrate)
 
     def file_exists(self, filename):
         """Asked for each table; False makes pydal create it."""
         if not self.run.check:
-            return super().file_exists(filename)
+            known = super().file_exists(filename)
+            if known or not self.run.adopt or not self.columns(self.quoted_name):
+                return known
+            # An empty history: every field differs from it, and migrate_table gets to see them.
+            self.write_history(filename, {})
+            return True
         # Without the history's table the parent would create that.
         if not self.db.executesql(f"SELECT to_regclass('{HISTORY}')")[0][0] or not super().file_exists(filename):
             raise self.run.stop(WouldChange(f"{self.tablename} is new"))
         return True
+
+    def columns(self, quoted_name):
+        """What the database has of a table: name -> type and whether it is NOT NULL (None: it is part of the key).
+        Empty when there is no such table."""
+        rows = self.db.executesql(COLUMNS, [quoted_name])
+        return {name: (type_, not_null) for name, type_, not_null in rows}
+
+    def write_history(self, filename, history):
+        file = self.file_open(filename, "wb")
+        pickle.dump(history, file)
+        self.file_close(file)
+
+    def adopt(self, table, new):
+        """A history for a table that has none: for each field of the models what the database has of it, and the
+        columns that only the database has."""
+        history = {}
+        found = self.columns(table._rname)
+        for column, entry in new.items():
+            if entry["raw_rname"] in found:
+                type_, not_null = found.pop(entry["raw_rname"])
+                history[column] = {**entry, "sql": described(entry["sql"], type_, not_null)}
+        for name in found:
+            rname = self.dialect.quote(name)
+            history[name] = {
+                "type": "unknown",
+                "sql": "",
+                "length": 0,
+                "sortable": 0,
+                "rname": rname,
+                "raw_rname": name,
+            }
+        self.run.adopted.append(table._tablename)
+        return history
 
     @staticmethod
     def file_close(fileobj):
@@ -228,6 +277,8 @@ class ExpandMigrator(InDBMigrator):
             dict(map(self._fix, fields.items())) for fields in (sql_fields, sql_fields_old, sql_fields_aux)
         )
         history = dict(old)
+        if self.run.adopt and not old:
+            old = self.adopt(table, new)
         plan = self.plan(table, new, old, wanted)
         name = table._tablename
         if not self.run.allow_destructive:
@@ -342,3 +393,16 @@ def widens(old, new):
 
 def length(string):
     return int(string["length"] or 1 << 30)
+
+
+def described(sql, found_type, found_not_null):
+    """The models' definition of a field with what the database has instead, as far as a migration changes that:
+    the length of a string, and NOT NULL."""
+    if found_not_null is None:
+        return sql
+    sql, _not_null = split(sql)
+    found = {"text": "TEXT"}.get(found_type, found_type.replace("character varying", "VARCHAR"))
+    model = STRING.fullmatch(sql)
+    if model and STRING.fullmatch(found):
+        sql = found + model["rest"]
+    return sql + (" NOT NULL" if found_not_null else "")

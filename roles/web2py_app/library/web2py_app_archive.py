@@ -26,6 +26,10 @@ options:
   dest_dir: {description: Directory for the archive., type: path, required: true}
   name: {description: Name of the application., type: str, required: true}
   state: {description: Directory on the host for what the application writes., type: path, required: true}
+  configuration:
+    description: What else a release depends on. With another one the same files are another release.
+    type: str
+    default: ""
 """
 RETURN = r"""
 path: {description: The archive., type: str, returned: always}
@@ -85,8 +89,8 @@ def entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
     return info
 
 
-def pack(files: dict[str, Path], name: str, state: str) -> tuple[bytes, str]:
-    """The archive without its top directory's final name, and the sha256 of what it holds."""
+def pack(files: dict[str, Path], name: str, state: str, configuration: str) -> tuple[bytes, str]:
+    """The archive, and the name of its only top directory, which says what is in it."""
     members: list[tuple[tarfile.TarInfo, bytes]] = []
     directories = {"controllers", "cron", "languages", "models", "modules", "private", "static", "views"}
     for path in files:
@@ -109,7 +113,7 @@ def pack(files: dict[str, Path], name: str, state: str) -> tuple[bytes, str]:
         executable = source.stat().st_mode & stat.S_IXUSR
         members.append((entry(path, tarfile.REGTYPE, 0o755 if executable else 0o644), source.read_bytes()))
 
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(configuration.encode())
     for info, data in members:
         digest.update(f"{info.name}\0{info.type!r}\0{info.mode:o}\0{info.linkname}\0{len(data)}\0".encode())
         digest.update(data)
@@ -159,6 +163,7 @@ def main() -> None:
             "dest_dir": {"type": "path", "required": True},
             "name": {"type": "str", "required": True},
             "state": {"type": "path", "required": True},
+            "configuration": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -173,7 +178,7 @@ def main() -> None:
     if not any(path.startswith("controllers/") and path.endswith(".py") for path in files):
         module.fail_json(msg=f"There is no application in {root}: it has no controllers/*.py. {advice}")
     try:
-        content, release = pack(files, module.params["name"], module.params["state"])
+        content, release = pack(files, module.params["name"], module.params["state"], module.params["configuration"])
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"The application in {root} can't be packed: {error}. {advice}")
 

@@ -1,0 +1,247 @@
+#!/usr/bin/python
+"""Ansible module: look at a web2py application's source, and say what a fleet does otherwise than one machine."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import sys
+import tokenize
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: web2py_app_look
+short_description: Look at a web2py application's source
+description:
+  - Reads the application and runs none of it.
+  - Fails for what can't work on any host, so that it is said before one is made.
+options:
+  src: {description: Directory of the application., type: path, required: true}
+  way_out: {description: Whether instances reach the internet., type: bool, required: true}
+"""
+RETURN = r"""
+notices:
+  description: What is different on a fleet, a sentence each.
+  type: list
+  elements: str
+  returned: always
+smoke_paths:
+  description: Paths that the application says it is to be checked by, under C([web2py]) in C(private/appconfig.ini).
+  type: list
+  elements: str
+  returned: always
+"""
+
+# What is imported to talk to others, without the database's own driver.
+TALKERS = (
+    "requests",
+    "httpx",
+    "aiohttp",
+    "urllib.request",
+    "urllib3",
+    "http.client",
+    "smtplib",
+    "boto3",
+    "ldap",
+    "oauth2",
+)
+TALKERS += (
+    "gluon.contrib.login_methods",
+    "gluon.contrib.stripe",
+    "gluon.contrib.AuthorizeNet",
+    "gluon.contrib.sms_utils",
+)
+# Syntax that is newer than the Python of this machine may be: hosts have a newer one.
+NEWER_SYNTAX = re.compile(r"""[fF][rR]?["']|^\s*(type\s+\w+|(async\s+)?def\s+\w+\s*\[|class\s+\w+\s*\[)""")
+PYTHON_OF_HOSTS = (3, 13)
+
+
+class Application:
+    """The sources below `root`: path -> its syntax tree, and path -> the error of those that have none."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.trees: dict[str, ast.Module] = {}
+        self.broken: dict[str, str] = {}
+        for pattern in ("models/**/*.py", "controllers/*.py", "modules/**/*.py"):
+            for path in sorted(root.glob(pattern)):
+                self._parse(path, path.relative_to(root).as_posix())
+
+    def _parse(self, path: Path, name: str) -> None:
+        try:
+            with tokenize.open(path) as stream:
+                self.trees[name] = ast.parse(stream.read(), name)
+        except SyntaxError as error:
+            newer = sys.version_info < PYTHON_OF_HOSTS and NEWER_SYNTAX.search(error.text or "")
+            if not newer:
+                self.broken[name] = f"line {error.lineno}: {error.msg}"
+        except (UnicodeDecodeError, ValueError) as error:
+            self.broken[name] = str(error)
+
+    def calls(self, below: str = "") -> Iterator[tuple[str, str, ast.Call]]:
+        """(path, name, call) of each call in files whose path begins so; `a.b.c()` has the name `a.b.c`."""
+        for path, tree in self.trees.items():
+            if path.startswith(below):
+                for node in ast.walk(tree):
+                    if isinstance(node, ast.Call):
+                        yield path, dotted(node.func), node
+
+    def imports(self) -> Iterator[tuple[str, str]]:
+        """(path, module) of each import; `from a import b` is of `a` and of `a.b`."""
+        for path, tree in self.trees.items():
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Import):
+                    yield from ((path, alias.name) for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    yield path, node.module
+                    yield from ((path, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def dotted(node: ast.expr) -> str:
+    """A name or attribute as it is written; what it is an attribute of may be missing."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}".lstrip(".")
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def stores(application: Application) -> list[tuple[str, str | None]]:
+    """(path, address) of each database that the models connect to; None: the address is not in the source."""
+    found = []
+    for path, name, call in application.calls("models/"):
+        if name.split(".")[-1] == "DAL":
+            address = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "uri"), None)
+            literal = address.value if isinstance(address, ast.Constant) else None
+            found.append((path, literal if isinstance(literal, str) else None if address else "sqlite://dummy.db"))
+    return found
+
+
+def errors(application: Application) -> Iterator[str]:
+    """What can't work, a sentence each."""
+    for path, error in application.broken.items():
+        if not path.startswith("modules/"):
+            yield f"{path}, {error}. Hosts have Python {'.'.join(map(str, PYTHON_OF_HOSTS))}."
+    found = stores(application)
+    if found and all(is_sqlite(address) for _, address in found):
+        path, address = found[0]
+        yield (
+            f"{path} keeps its data in {address}, a file that each instance would have for itself. Let it say "
+            'DAL(configuration.get("db.uri"), ...) with configuration = AppConfig(): deployment writes [db] into '
+            "private/appconfig.ini."
+        )
+    private = application.root / "private"
+    if (private / "appconfig.json").exists() and not (private / "appconfig.ini").exists():
+        yield (
+            "private/appconfig.json would no longer be read: deployment writes private/appconfig.ini, which web2py "
+            "prefers. Write the same as private/appconfig.ini."
+        )
+
+
+def is_sqlite(address: str | None) -> bool:
+    return address is not None and address.startswith(("sqlite:", "spatialite:")) and ":memory" not in address
+
+
+def files_with(found: Iterator[str]) -> str:
+    return ", ".join(sorted(set(found)))
+
+
+def broken_modules(application: Application, _way_out: bool) -> str:
+    """Not refused: perhaps nothing imports them."""
+    files = files_with(path for path in application.broken if path.startswith("modules/"))
+    return files and f"{files} can't be imported: no valid Python 3."
+
+
+def other_stores(application: Application, _way_out: bool) -> str:
+    found = (path for path, address in stores(application) if address and "memory" not in address)
+    files = files_with(found)
+    return (
+        files and f'{files} names a database in the source. The one of this deployment is configuration.get("db.uri").'
+    )
+
+
+def cron(application: Application, _way_out: bool) -> str:
+    crontab = application.root / "cron/crontab"
+    lines = crontab.read_text(errors="replace").splitlines() if crontab.is_file() else []
+    jobs = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return f"cron/crontab has {len(jobs)} jobs, and nothing runs them: each instance would." if jobs else ""
+
+
+def scheduler(application: Application, _way_out: bool) -> str:
+    files = files_with(path for path, name, _ in application.calls() if name.split(".")[-1] == "Scheduler")
+    return files and f"{files} has a scheduler, and nothing runs its tasks."
+
+
+def talkers(application: Application, way_out: bool) -> str:
+    if way_out:
+        return ""
+    files = {path for path, module in application.imports() if f"{module}.".startswith(tuple(f"{t}." for t in TALKERS))}
+    files |= {path for path, name, _ in application.calls() if name.split(".")[-1] in ("Mail", "fetch", "send_mail")}
+    files |= {
+        path
+        for path, tree in application.trees.items()
+        if any(isinstance(node, ast.Attribute) and node.attr == "mailer" for node in ast.walk(tree))
+    }
+    names = files_with(iter(files))
+    return names and f"{names} may mail or ask others, and instances have no way out: nat_gateway: true makes one."
+
+
+def disk_cache(application: Application, _way_out: bool) -> str:
+    files = files_with(path for path, name, _ in application.calls() if name == "cache.disk")
+    return files and f"{files} uses cache.disk, which each instance has for itself and loses."
+
+
+def wiki(application: Application, _way_out: bool) -> str:
+    files = files_with(path for path, name, _ in application.calls("controllers/") if name == "auth.wiki")
+    return files and f"{files} uses auth.wiki(), whose tables no migration makes: call it in a model, too."
+
+
+def mails_of_auth(application: Application, _way_out: bool) -> str:
+    """Auth makes its links, those to a forgotten password among them, for hosts that it was told only."""
+    files = files_with(
+        path
+        for path, name, call in application.calls("models/")
+        if name == "Auth" and not any(keyword.arg in ("host_names", None) for keyword in call.keywords)
+    )
+    return (
+        files
+        and f'{files} makes Auth without host_names=configuration.get("host.names"): its mails with links are refused.'
+    )
+
+
+NOTICES: list[Callable[[Application, bool], str]] = [
+    broken_modules, other_stores, mails_of_auth, cron, scheduler, talkers, disk_cache, wiki,
+]  # fmt: skip
+
+
+def smoke_paths(settings: Path) -> list[str]:
+    """See RETURN. What is no path is web2py's business, not ours."""
+    configuration = configparser.RawConfigParser(strict=False)
+    try:
+        configuration.read(settings)
+        paths = configuration.get("web2py", "smoke_paths", fallback="")
+    except (configparser.Error, UnicodeDecodeError):
+        return []
+    return [path for path in re.split(r"[\s,]+", paths) if path]
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={"src": {"type": "path", "required": True}, "way_out": {"type": "bool", "required": True}},
+        supports_check_mode=True,
+    )
+    application = Application(Path(module.params["src"]))
+    wrong = list(errors(application))
+    if wrong:
+        module.fail_json(msg=f"The application in {application.root} can't run here: " + "\n         ".join(wrong))
+    module.exit_json(
+        changed=False,
+        notices=[notice for look in NOTICES if (notice := look(application, module.params["way_out"]))],
+        smoke_paths=smoke_paths(application.root / "private/appconfig.ini"),
+    )
+
+
+if __name__ == "__main__":
+    main()

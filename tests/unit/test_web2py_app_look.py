@@ -1,0 +1,146 @@
+"""What is said of an application before anything is made for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from programs import as_module
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "roles/web2py_app/library/web2py_app_look.py"
+CONFIGURED = 'db = DAL(configuration.get("db.uri"), pool_size=1)\n'
+
+
+@pytest.fixture
+def look(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return as_module(PROGRAM, monkeypatch)
+
+
+@pytest.fixture
+def application(tmp_path: Path, look: ModuleType) -> Callable[..., object]:
+    """An application of these files: path -> content."""
+
+    def make(**files: str) -> object:
+        for name, content in {"controllers__default": "def index(): return dict()\n", **files}.items():
+            path = tmp_path / (name.replace("__", "/") + ("" if "." in name or "crontab" in name else ".py"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        return look.Application(tmp_path)
+
+    return make
+
+
+def test_own_application_has_nothing_to_be_said(look: ModuleType) -> None:
+    application = look.Application(ROOT / "files/web2py_app")
+    assert list(look.errors(application)) == []
+    assert [notice for notice in look.NOTICES if notice(application, False)] == []
+    paths = look.smoke_paths(ROOT / "files/web2py_app/private/appconfig.ini")
+    assert paths == ["/health", "/", "/date_time_only", "/date_time", "/latest_date_time"]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"models__db": 'print "Python 2"\n'}, "models/db.py, line 1: Missing parentheses"),
+        ({"models__db": "try:\n    a()\nexcept A, e:\n    pass\n"}, "models/db.py, line 3"),
+        ({"controllers__shop": "def index(:\n"}, "controllers/shop.py, line 1"),
+        (
+            {"models__db": 'db = DAL("sqlite://storage.sqlite")\n'},
+            "models/db.py keeps its data in sqlite://storage.sqlite",
+        ),
+        ({"models__db": "db = DAL()\n"}, "sqlite://dummy.db"),
+        ({"models__db": 'db = DAL(uri="sqlite://a.db", pool_size=1)\n'}, "sqlite://a.db"),
+        ({"private__appconfig.json": "{}"}, "private/appconfig.json would no longer be read"),
+    ],
+)
+def test_what_cannot_work_is_an_error(
+    look: ModuleType, application: Callable[..., object], files: dict[str, str], said: str
+) -> None:
+    (error,) = look.errors(application(**files))
+    assert said in error
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"models__db": CONFIGURED},
+        {"models__db": "if on_gae:\n    db = DAL('firestore')\nelse:\n    " + CONFIGURED},
+        {"models__db": 'db = DAL("sqlite:memory:")\n' + CONFIGURED},
+        {"models__db": "# -*- coding: latin-1 -*-\n" + CONFIGURED},
+        {"private__appconfig.json": "{}", "private__appconfig.ini": "[app]\n"},
+        # Newer than the oldest Python that this may run with.
+        {"models__db": 'name = f"{"a"}"\n' + CONFIGURED},
+        {"controllers__shop": "type Price = int\n"},
+    ],
+)
+def test_what_can_work_is_no_error(look: ModuleType, application: Callable[..., object], files: dict[str, str]) -> None:
+    assert list(look.errors(application(**files))) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"modules__old": "print 1\n"}, "modules/old.py can't be imported"),
+        (
+            {"models__db": CONFIGURED + 'old = DAL("mysql://u:p@host/db")\n'},
+            "models/db.py names a database in the source",
+        ),
+        ({"models__db": CONFIGURED + "auth = Auth(db)\n"}, "Auth without host_names"),
+        ({"cron__crontab": "# a comment\n\n0 1 * * * root *scripts/a.py\n"}, "cron/crontab has 1 jobs"),
+        (
+            {"models__scheduler": "from gluon.scheduler import Scheduler\nScheduler(db)\n"},
+            "models/scheduler.py has a scheduler",
+        ),
+        ({"models__db": CONFIGURED + "mail = auth.settings.mailer\n"}, "models/db.py may mail"),
+        ({"modules__api": "import urllib.request\n"}, "modules/api.py may mail or ask others"),
+        ({"modules__api": "from requests import get\n"}, "modules/api.py may mail or ask others"),
+        (
+            {"models__a": "from gluon.contrib.login_methods.oauth20_account import OAuthAccount\n"},
+            "models/a.py may mail",
+        ),
+        ({"controllers__a": "def a(): return cache.disk('k', f)\n"}, "controllers/a.py uses cache.disk"),
+        ({"controllers__a": "def a(): return auth.wiki()\n"}, "controllers/a.py uses auth.wiki()"),
+    ],
+)
+def test_what_is_different_is_said(
+    look: ModuleType, application: Callable[..., object], files: dict[str, str], said: str
+) -> None:
+    app = application(**files)
+    assert list(look.errors(app)) == []
+    (notice,) = (notice for each in look.NOTICES if (notice := each(app, False)))
+    assert said in notice
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"cron__crontab": "# nothing\n"},
+        {"models__db": CONFIGURED + 'auth = Auth(db, host_names=configuration.get("host.names"))\n'},
+        {"modules__a": "import requests_of_ours, urllib.parse\n"},
+    ],
+)
+def test_what_is_as_on_one_machine_is_not_said(
+    look: ModuleType, application: Callable[..., object], files: dict[str, str]
+) -> None:
+    app = application(**files)
+    assert [notice for each in look.NOTICES if (notice := each(app, False))] == []
+
+
+def test_with_a_way_out_nobody_is_told_that_there_is_none(look: ModuleType, application: Callable[..., object]) -> None:
+    assert look.talkers(application(modules__api="import requests\n"), True) == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "paths"),
+    [
+        ("[web2py]\nsmoke_paths = /, /shop\n", ["/", "/shop"]),
+        ("[web2py]\nsmoke_paths =\n  /\n  /shop\n", ["/", "/shop"]),
+        ("[app]\nname = a\n", []),
+        ("no section\n", []),
+    ],
+)
+def test_paths_that_an_application_names(look: ModuleType, tmp_path: Path, settings: str, paths: list[str]) -> None:
+    (tmp_path / "appconfig.ini").write_text(settings)
+    assert look.smoke_paths(tmp_path / "appconfig.ini") == paths
+    assert look.smoke_paths(tmp_path / "nothing.ini") == []
