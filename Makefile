@@ -49,9 +49,19 @@ status: known-env tools ## Say what is deployed and how it does
 tickets: known-env tools ## Show the application's newest errors: ARGS='-e last=100', or one of them: ARGS='-e ticket=ID'
 	@ansible-playbook -i inventory/$(ENV) playbooks/tickets.yml $(ARGS)
 
+.PHONY: console
+console: known-env tools ## Open web2py's shell, with the application's models and its database
+	@ansible-playbook -i inventory/$(ENV) playbooks/console.yml $(ARGS)
+	-@.deploy/$(ENV)/console
+	@ansible-playbook -i inventory/$(ENV) playbooks/console.yml $(ARGS) -e console_end=yes
+
 .PHONY: secret
 secret: known-env $(ready) ## Keep a secret of the application, for web2py_app_secrets: ARGS='-e secret=NAME'
 	@ansible-playbook -i inventory/$(ENV) playbooks/secret.yml $(ARGS)
+
+.PHONY: uploads
+uploads: known-env tools ## Bring uploads of another machine into the database: ARGS='-e archive=uploads.tar.gz'
+	@ansible-playbook -i inventory/$(ENV) playbooks/uploads.yml $(ARGS)
 
 .PHONY: url
 url: known-env ## Print the load balancer's URL

@@ -82,6 +82,7 @@ def refused(project: Project, *arguments: str, inventory: str = "inventory/local
         ("web2py_app_source=file:///nonexistent/app.git", ["file:///nonexistent/app.git", "web2py_app_source"]),
         ("web2py_app_source=/usr/share", ["/usr/share", "controllers"]),
         ("web2py_app_sessions=memory", ["web2py_app_sessions", "database", "cookie", "files"]),
+        ("web2py_app_uploads=s3", ["web2py_app_uploads", "database", "local"]),
         ("web2py_app_session_days=0 web2py_app_ticket_days=0", ["web2py_app_session_days", "1-3650"]),
         ("instance_type=t4g.micro db_engine_version=16", ["ARM", "PostgreSQL 17 only"]),
     ],

@@ -119,6 +119,22 @@ def test_table_of_tickets(app: Application) -> None:
     settings.unlink()
 
 
+def test_table_of_uploads(app: Application) -> None:
+    """And it is said which uploads are files all the same."""
+    settings, table = app.home / "web2py_shared.json", f"web2py_upload_{app.name}"
+    settings.write_text(json.dumps({"application": app.name, "uploads": "database"}))
+    fields = "Field('kept', 'upload'), Field('own', 'upload', uploadfolder='/tmp'), Field('late', 'upload')"
+    app.models(FIRST, f"db.define_table('paper', {fields}); db.paper.late.uploadfolder = '/tmp'")
+    in_files = ["in files: paper.late", "in files: paper.own"]
+    made = ['CREATE TABLE "paper"', f'CREATE TABLE "{table}"']
+    assert [line.split("(")[0] for line in app.run().statements] == [*made, *in_files]
+    assert app.run().lines == [*in_files, UNCHANGED]
+    assert app.check() == UNCHANGED
+    settings.write_text(json.dumps({"application": app.name, "uploads": "local"}))
+    assert app.run().lines == ["in files: paper.kept", *in_files, UNCHANGED]
+    settings.unlink()
+
+
 @pytest.mark.parametrize("change", ["sessions = false", "files"])
 def test_no_table_of_sessions_where_there_are_none(keeping_sessions: Application, change: str) -> None:
     app = keeping_sessions

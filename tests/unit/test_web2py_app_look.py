@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from programs import as_module
@@ -18,10 +19,10 @@ def look(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
-def application(tmp_path: Path, look: ModuleType) -> Callable[..., object]:
+def application(tmp_path: Path, look: ModuleType) -> Callable[..., Any]:
     """An application of these files: path -> content."""
 
-    def make(**files: str) -> object:
+    def make(**files: str) -> Any:
         for name, content in {"controllers__default": "def index(): return dict()\n", **files}.items():
             path = tmp_path / (name.replace("__", "/") + ("" if "." in name or "crontab" in name else ".py"))
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +35,7 @@ def application(tmp_path: Path, look: ModuleType) -> Callable[..., object]:
 def test_own_application_has_nothing_to_be_said(look: ModuleType) -> None:
     application = look.Application(ROOT / "files/web2py_app")
     assert list(look.errors(application)) == []
-    assert [notice for notice in look.NOTICES if notice(application, False)] == []
+    assert [notice for notice in look.NOTICES if notice(application)] == []
     paths = look.smoke_paths(ROOT / "files/web2py_app/private/appconfig.ini")
     assert paths == ["/health", "/", "/date_time_only", "/date_time", "/latest_date_time"]
 
@@ -55,7 +56,7 @@ def test_own_application_has_nothing_to_be_said(look: ModuleType) -> None:
     ],
 )
 def test_what_cannot_work_is_an_error(
-    look: ModuleType, application: Callable[..., object], files: dict[str, str], said: str
+    look: ModuleType, application: Callable[..., Any], files: dict[str, str], said: str
 ) -> None:
     (error,) = look.errors(application(**files))
     assert said in error
@@ -74,7 +75,7 @@ def test_what_cannot_work_is_an_error(
         {"controllers__shop": "type Price = int\n"},
     ],
 )
-def test_what_can_work_is_no_error(look: ModuleType, application: Callable[..., object], files: dict[str, str]) -> None:
+def test_what_can_work_is_no_error(look: ModuleType, application: Callable[..., Any], files: dict[str, str]) -> None:
     assert list(look.errors(application(**files))) == []
 
 
@@ -88,10 +89,6 @@ def test_what_can_work_is_no_error(look: ModuleType, application: Callable[..., 
         ),
         ({"models__db": CONFIGURED + "auth = Auth(db)\n"}, "Auth without host_names"),
         ({"cron__crontab": "# a comment\n\n0 1 * * * root *scripts/a.py\n"}, "cron/crontab has 1 jobs"),
-        (
-            {"models__scheduler": "from gluon.scheduler import Scheduler\nScheduler(db)\n"},
-            "models/scheduler.py has a scheduler",
-        ),
         ({"models__db": CONFIGURED + "mail = auth.settings.mailer\n"}, "models/db.py may mail"),
         ({"modules__api": "import urllib.request\n"}, "modules/api.py may mail or ask others"),
         ({"modules__api": "from requests import get\n"}, "modules/api.py may mail or ask others"),
@@ -104,11 +101,11 @@ def test_what_can_work_is_no_error(look: ModuleType, application: Callable[..., 
     ],
 )
 def test_what_is_different_is_said(
-    look: ModuleType, application: Callable[..., object], files: dict[str, str], said: str
+    look: ModuleType, application: Callable[..., Any], files: dict[str, str], said: str
 ) -> None:
     app = application(**files)
     assert list(look.errors(app)) == []
-    (notice,) = (notice for each in look.NOTICES if (notice := each(app, False)))
+    (notice,) = (notice for each in look.NOTICES if (notice := each(app)))
     assert said in notice
 
 
@@ -121,14 +118,22 @@ def test_what_is_different_is_said(
     ],
 )
 def test_what_is_as_on_one_machine_is_not_said(
-    look: ModuleType, application: Callable[..., object], files: dict[str, str]
+    look: ModuleType, application: Callable[..., Any], files: dict[str, str]
 ) -> None:
     app = application(**files)
-    assert [notice for each in look.NOTICES if (notice := each(app, False))] == []
+    assert [notice for each in look.NOTICES if (notice := each(app))] == []
 
 
-def test_with_a_way_out_nobody_is_told_that_there_is_none(look: ModuleType, application: Callable[..., object]) -> None:
-    assert look.talkers(application(modules__api="import requests\n"), True) == ""
+def test_deployment_has_a_say(look: ModuleType, application: Callable[..., Any]) -> None:
+    app = application(
+        modules__api="import requests\n", models__s="from gluon.scheduler import Scheduler\nScheduler(db)\n"
+    )
+    assert "may mail or ask others" in look.talkers(app)
+    app.way_out = True
+    assert look.talkers(app) == ""
+    assert look.scheduler(app) == ""
+    app.scheduler = "none"
+    assert "models/s.py has a scheduler" in look.scheduler(app)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ PROBE: dict[str, object] = {
     "web2py_app_smoke_paths": ["/health", "/"],
     "web2py_app_sessions": "files",
     "web2py_app_tickets": "files",
+    "web2py_app_uploads": "local",
     # Nobody here is the load balancer.
     "nginx_trusted_proxies": ["192.0.2.0/24"],
     "nginx_access_log": True,
@@ -103,12 +104,13 @@ class Visitor:
         self._hosts = itertools.cycle(hosts)
         self.cookies: dict[str, str] = {}
 
-    def ask(self, path: str, **form: str) -> requests.Response:
+    def ask(self, path: str, files: dict[str, tuple[str, bytes]] | None = None, **form: str) -> requests.Response:
         host = next(self._hosts)
+        method = "POST" if form or files else "GET"
         with requests.Session() as session:
             for name, value in self.cookies.items():
                 session.cookies.set(name, value, domain=host.address)
-            answer = session.request("POST" if form else "GET", host.url + path, data=form, timeout=30)
+            answer = session.request(method, host.url + path, data=form, files=files, timeout=30)
             self.cookies = session.cookies.get_dict()
         return answer
 

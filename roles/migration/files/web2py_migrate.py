@@ -11,8 +11,9 @@ The tables that web2py itself has in the application's database are made, too (w
 With --adopt, a table that is there and has no history (it was restored from a dump) gets the history of what it is,
 and is migrated from there.
 
-Prints what was executed, "left over: table.column" for each column that stays without a field, and last "schema
-changed" or "schema unchanged"; with --check "schema would change: ..." or "schema unchanged". All is done, or nothing.
+Prints what was executed, "left over: table.column" for each column that stays without a field, "in files: table.field"
+for each field whose uploads are files of the host, and last "schema changed" or "schema unchanged"; with --check
+"schema would change: ..." or "schema unchanged". All is done, or nothing.
 Exit status 3: refused. 75: something holds a lock that is needed, try again.
 """
 
@@ -134,8 +135,10 @@ def always_migrate(run, migrator):
     Postgre.connector = lambda adapter: run.connect(adapter.driver_args)
 
 
-def run_models(application):
+def run_models(run, application):
     """All models, those for single controllers and functions as well; every table that they define is touched."""
+    import web2py_shared
+    import web2py_shared_uploads
     from gluon.compileapp import run_models_in
     from gluon.globals import current
     from gluon.http import HTTP
@@ -143,6 +146,7 @@ def run_models(application):
     from gluon.shell import env
     from pydal import DAL
 
+    shared = web2py_shared.Shared()
     environment = env(application, import_models=False)
     current.request.is_shell = True
     current.response.models_to_run = [r"\.py$"]
@@ -151,7 +155,8 @@ def run_models(application):
         databases = [value for value in environment.values() if isinstance(value, DAL)]
         for database in databases:
             for table in database.tables:
-                database[table]  # With lazy_tables, a table is defined (and migrated) when it is first used.
+                # With lazy_tables, a table is defined (and migrated) when it is first used.
+                run.in_files += web2py_shared_uploads.in_files(database[table], shared)
     except HTTP as answer:
         raise ModelsError(
             f"a model answered with HTTP {answer.status} instead of defining its tables: {answer.body}; "
@@ -168,13 +173,16 @@ def run_models(application):
 def define_shared_tables(application):
     """What web2py itself keeps in the application's database, as web2py describes it."""
     import web2py_shared
+    import web2py_shared_uploads
     from gluon.contrib.appconfig import AppConfig
     from gluon.globals import Session
     from gluon.restricted import TicketStorage
     from pydal import DAL
 
     shared = web2py_shared.Shared()
-    if shared.application != application or not shared.expiring:
+    if shared.application != application or not any(
+        shared.has(what, "database") for what in ("sessions", "tickets", "uploads")
+    ):
         return
     db = DAL(AppConfig().get("db.uri"))
     if shared.has("sessions", "database"):
@@ -182,6 +190,8 @@ def define_shared_tables(application):
     if shared.has("tickets", "database"):
         storage = TicketStorage(db)
         storage._get_table(db, storage.tablename, application)
+    if shared.has("uploads", "database"):
+        web2py_shared_uploads.define_table(db, application)
 
 
 def check(run, application):
@@ -190,7 +200,7 @@ def check(run, application):
 
     problem = ""
     try:
-        run_models(application)
+        run_models(run, application)
         define_shared_tables(application)
     except (ModelsError, Stop) as error:
         problem = str(error).splitlines()[0]
@@ -211,7 +221,7 @@ def migrate(run, application):
     failure = None
     try:
         try:
-            run_models(application)
+            run_models(run, application)
             define_shared_tables(application)
         except (ModelsError, Stop) as error:
             failure = str(error)
@@ -270,6 +280,8 @@ def main():
         print(f"left as it is: {difference}; web2py does not change this kind of column")
     for column in run.left_over:
         print(f"left over: {column}")
+    for field in sorted(set(run.in_files)):
+        print(f"in files: {field}")
     print("schema changed" if changed else "schema unchanged")
 
 

@@ -79,6 +79,8 @@ class Run:
     statements: list = dataclasses.field(default_factory=list)
     left_over: list = dataclasses.field(default_factory=list)
     adopted: list = dataclasses.field(default_factory=list)
+    # Fields whose uploads only one host has.
+    in_files: list = dataclasses.field(default_factory=list)
     refused: list = dataclasses.field(default_factory=list)
     # Differences between model and database that pydal leaves as they are.
     ignored: list = dataclasses.field(default_factory=list)

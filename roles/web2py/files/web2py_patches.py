@@ -1,13 +1,15 @@
 """Changes to web2py and pydal at run time, each by its name (PATCHES). The handler in front of web2py applies them.
 
 Written for web2py 3.3.3 and pydal's PostgreSQL adapter; what web2py 2.26.1, its stand-in, lacks is left out there. What
-they gain comes from one thing: a release never changes under a running process (a new one is another directory, and
-uWSGI reloads), so nothing of it must be looked up for each request.
+most of them gain comes from one thing: a release never changes under a running process (a new one is another directory,
+and uWSGI reloads), so nothing of it must be looked up for each request.
 """
 
 import functools
+import io
 import select
 import sys
+import types
 
 # A visitor can make up as many addresses and headers as he likes, each of up to 20 KB: so many are kept.
 MOST = 512
@@ -229,6 +231,27 @@ def date_cache():
     main.unlocalised_http_header_date = functools.lru_cache(1)(main.unlocalised_http_header_date)
 
 
+def upload_files():
+    """An upload stays in the temporary file that it was parsed into; web2py 3.3.3 reads it into memory as a whole."""
+    from gluon import globals as web2py
+
+    # web2py 2.26.1 leaves it in a file, too.
+    if not hasattr(web2py, "MultipartParser"):
+        return
+    parse = web2py.MultipartParser
+
+    def parse_to_files(*args, **kwargs):
+        for part in parse(*args, **kwargs):
+            upload = types.SimpleNamespace(name=part.name, filename=part.filename, raw=part.file)
+            yield upload if part.filename else part
+
+    def as_file(content=b""):
+        return content if hasattr(content, "read") else io.BytesIO(content)
+
+    web2py.MultipartParser = parse_to_files
+    web2py.BytesIO = as_file
+
+
 PATCHES = {
     patch.__name__: patch
     for patch in (
@@ -240,6 +263,7 @@ PATCHES = {
         import_cache,
         translator_cache,
         date_cache,
+        upload_files,
     )
 }
 

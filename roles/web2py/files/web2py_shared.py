@@ -14,6 +14,7 @@ from pathlib import Path
 import web2py_shared_database
 import web2py_shared_sessions
 import web2py_shared_tickets
+import web2py_shared_uploads
 from psycopg2 import sql
 
 SETTINGS = "web2py_shared.json"
@@ -64,6 +65,8 @@ class Shared:
                 web2py_shared_sessions.keep_in_cookies(self.application, key.read_text())
         if self.has("tickets", "database"):
             web2py_shared_tickets.keep_in_database(self.application, self.database)
+        if self.has("uploads", "database"):
+            web2py_shared_uploads.keep_in_database(self.application, self.database)
 
     @property
     def expiring(self):

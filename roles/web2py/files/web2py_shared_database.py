@@ -23,6 +23,13 @@ ANSWER_SECONDS = 1.5
 PAUSE = 1
 # A network that swallows everything is noticed after 10 + 3 * 2 seconds.
 KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 2, "keepalives_count": 3}
+# The server notices as soon that this host has gone, and gives its locks to others.
+SERVER = {
+    "statement_timeout": int(1000 * ANSWER_SECONDS),
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+}
 
 LOGGER = logging.getLogger("web2py.shared")
 
@@ -97,7 +104,7 @@ def _connect(settings):
         user=uri.username,
         password=uri.password,
         dbname=uri.path.lstrip("/"),
-        options=f"-c statement_timeout={1000 * ANSWER_SECONDS:.0f}",
+        options=" ".join(f"-c {name}={value}" for name, value in SERVER.items()),
         async_=True,
         **KEEPALIVE,
     )

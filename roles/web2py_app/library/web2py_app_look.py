@@ -22,6 +22,7 @@ description:
 options:
   src: {description: Directory of the application., type: path, required: true}
   way_out: {description: Whether instances reach the internet., type: bool, required: true}
+  scheduler: {description: "Which hosts run the scheduler: one, all or none.", type: str, required: true}
 """
 RETURN = r"""
 notices:
@@ -61,10 +62,11 @@ PYTHON_OF_HOSTS = (3, 13)
 
 
 class Application:
-    """The sources below `root`: path -> its syntax tree, and path -> the error of those that have none."""
+    """The sources below `root`: path -> its syntax tree, and path -> the error of those that have none.
+    And two settings of its deployment."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, way_out: bool = False, scheduler: str = "one") -> None:
+        self.root, self.way_out, self.scheduler = root, way_out, scheduler
         self.trees: dict[str, ast.Module] = {}
         self.broken: dict[str, str] = {}
         for pattern in ("models/**/*.py", "controllers/*.py", "modules/**/*.py"):
@@ -148,13 +150,13 @@ def files_with(found: Iterator[str]) -> str:
     return ", ".join(sorted(set(found)))
 
 
-def broken_modules(application: Application, _way_out: bool) -> str:
+def broken_modules(application: Application) -> str:
     """Not refused: perhaps nothing imports them."""
     files = files_with(path for path in application.broken if path.startswith("modules/"))
     return files and f"{files} can't be imported: no valid Python 3."
 
 
-def other_stores(application: Application, _way_out: bool) -> str:
+def other_stores(application: Application) -> str:
     found = (path for path, address in stores(application) if address and "memory" not in address)
     files = files_with(found)
     return (
@@ -162,20 +164,26 @@ def other_stores(application: Application, _way_out: bool) -> str:
     )
 
 
-def cron(application: Application, _way_out: bool) -> str:
+def cron(application: Application) -> str:
     crontab = application.root / "cron/crontab"
     lines = crontab.read_text(errors="replace").splitlines() if crontab.is_file() else []
     jobs = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    return f"cron/crontab has {len(jobs)} jobs, and nothing runs them: each instance would." if jobs else ""
+    return (
+        f"cron/crontab has {len(jobs)} jobs, and nothing runs them, as each instance would: let gluon.scheduler do it."
+        if jobs
+        else ""
+    )
 
 
-def scheduler(application: Application, _way_out: bool) -> str:
+def scheduler(application: Application) -> str:
+    if application.scheduler != "none":
+        return ""
     files = files_with(path for path, name, _ in application.calls() if name.split(".")[-1] == "Scheduler")
-    return files and f"{files} has a scheduler, and nothing runs its tasks."
+    return files and f"{files} has a scheduler, and nothing runs its tasks: web2py_app_scheduler is none."
 
 
-def talkers(application: Application, way_out: bool) -> str:
-    if way_out:
+def talkers(application: Application) -> str:
+    if application.way_out:
         return ""
     files = {path for path, module in application.imports() if f"{module}.".startswith(tuple(f"{t}." for t in TALKERS))}
     files |= {path for path, name, _ in application.calls() if name.split(".")[-1] in ("Mail", "fetch", "send_mail")}
@@ -188,17 +196,17 @@ def talkers(application: Application, way_out: bool) -> str:
     return names and f"{names} may mail or ask others, and instances have no way out: nat_gateway: true makes one."
 
 
-def disk_cache(application: Application, _way_out: bool) -> str:
+def disk_cache(application: Application) -> str:
     files = files_with(path for path, name, _ in application.calls() if name == "cache.disk")
     return files and f"{files} uses cache.disk, which each instance has for itself and loses."
 
 
-def wiki(application: Application, _way_out: bool) -> str:
+def wiki(application: Application) -> str:
     files = files_with(path for path, name, _ in application.calls("controllers/") if name == "auth.wiki")
     return files and f"{files} uses auth.wiki(), whose tables no migration makes: call it in a model, too."
 
 
-def mails_of_auth(application: Application, _way_out: bool) -> str:
+def mails_of_auth(application: Application) -> str:
     """Auth makes its links, those to a forgotten password among them, for hosts that it was told only."""
     files = files_with(
         path
@@ -211,7 +219,7 @@ def mails_of_auth(application: Application, _way_out: bool) -> str:
     )
 
 
-NOTICES: list[Callable[[Application, bool], str]] = [
+NOTICES: list[Callable[[Application], str]] = [
     broken_modules, other_stores, mails_of_auth, cron, scheduler, talkers, disk_cache, wiki,
 ]  # fmt: skip
 
@@ -229,16 +237,20 @@ def smoke_paths(settings: Path) -> list[str]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"src": {"type": "path", "required": True}, "way_out": {"type": "bool", "required": True}},
+        argument_spec={
+            "src": {"type": "path", "required": True},
+            "way_out": {"type": "bool", "required": True},
+            "scheduler": {"type": "str", "required": True},
+        },
         supports_check_mode=True,
     )
-    application = Application(Path(module.params["src"]))
+    application = Application(Path(module.params["src"]), module.params["way_out"], module.params["scheduler"])
     wrong = list(errors(application))
     if wrong:
         module.fail_json(msg=f"The application in {application.root} can't run here: " + "\n         ".join(wrong))
     module.exit_json(
         changed=False,
-        notices=[notice for look in NOTICES if (notice := look(application, module.params["way_out"]))],
+        notices=[notice for look in NOTICES if (notice := look(application))],
         smoke_paths=smoke_paths(application.root / "private/appconfig.ini"),
     )
 

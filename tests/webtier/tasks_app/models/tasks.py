@@ -1,0 +1,12 @@
+# As in web2py's book.
+import socket
+
+from gluon.scheduler import Scheduler
+
+
+def tick():
+    db.tick.insert(host=socket.gethostbyname(socket.gethostname()))
+    db.commit()
+
+
+scheduler = Scheduler(db, dict(tick=tick), heartbeat=1)
