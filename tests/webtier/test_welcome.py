@@ -96,3 +96,10 @@ def test_settings_and_secrets_come_from_the_deployment(fleet: list[Lab]) -> None
 def test_health_check_needs_no_page_of_the_application(fleet: list[Lab]) -> None:
     answer = Visitor(fleet).ask("/health")
     assert (answer.status_code, answer.text) == (200, "web2py is loaded\n")
+
+
+def test_shell_has_the_models_and_the_database(fleet: list[Lab]) -> None:
+    shell = "runuser --user=www-data -- /opt/web2py-venv/bin/python /usr/local/sbin/web2py-console /opt/web2py"
+    typed = 'print("users:", db(db.auth_user).count(), db.define_table("scans", Field("page", "upload")).page.uploadfs)'
+    said = fleet[0].run("sh", "-c", f"echo '{typed}' | {shell} 2>&1")
+    assert re.search(r"users: \d+ <web2py_shared_uploads.Uploads ", said), said

@@ -6,7 +6,15 @@ What is changed in the database stays only after db.commit().
 """
 
 import os
+import readline
+import rlcompleter
 import sys
+
+
+def complete(_directory, environment):
+    """Without web2py's file of what was typed before: a release can't be written to."""
+    readline.parse_and_bind("tab: complete")
+    readline.set_completer(rlcompleter.Completer(environment).complete)
 
 
 def main():
@@ -16,9 +24,12 @@ def main():
     sys.path.insert(0, home)
     import gluon.main  # noqa: F401 -- sets web2py up
     import web2py_shared
-    from gluon.shell import run
+    from gluon import shell
 
-    run(web2py_shared.Shared().application, plain=True, import_models=True)
+    shared = web2py_shared.Shared()
+    shared.apply()  # uploads are where visitors' are
+    shell.enable_autocomplete_and_history = complete
+    shell.run(shared.application, plain=True, import_models=True)
 
 
 if __name__ == "__main__":

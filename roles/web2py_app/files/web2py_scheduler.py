@@ -65,12 +65,13 @@ def has_turn(database):
         return False
 
 
-def work(application):
+def work(shared):
     """web2py's own worker, as `web2py.py -K` starts it."""
     import gluon.main  # noqa: F401 -- sets web2py up
     from gluon.shell import run
 
-    run(application, plain=True, import_models=True, python_code=WORK, scheduler_job=True)
+    shared.apply()  # uploads are where visitors' are
+    run(shared.application, plain=True, import_models=True, python_code=WORK, scheduler_job=True)
 
 
 def end(worker):
@@ -95,7 +96,7 @@ def main():
 
     shared = web2py_shared.Shared()
     if options.work:
-        work(shared.application)
+        work(shared)
         return 1  # a worker goes on for ever
     if is_builder() or not has_scheduler(Path("applications", shared.application, "models")):
         print("nothing to run on this host", flush=True)
