@@ -40,6 +40,16 @@ def deployed(interrupted: Project) -> Project:
     return interrupted
 
 
+def configure(project: Project, **values: str) -> None:
+    """The settings as they are in the project, but for these of the application, which are empty there."""
+    text = (PROJECT_ROOT / "group_vars/all.yml").read_text()
+    for name, value in values.items():
+        line = f"\nweb2py_app_{name}: "
+        assert f"{line}{{}}\n" in text
+        text = text.replace(f"{line}{{}}\n", f"{line}{value}\n")
+    (project.root / "group_vars/all.yml").write_text(text)
+
+
 def test_https_with_your_domain(deployed: Project) -> None:
     """The port is the stack's, and the certificate is the one that was handed in."""
     make, change, try_it = RECIPES["HTTPS with your domain"]
@@ -55,15 +65,7 @@ def test_deploy_your_own_application(deployed: Project) -> None:
 
 
 def test_settings_and_secrets_of_the_application(deployed: Project, tmp_path: Path) -> None:
-    settings = deployed.root / "group_vars/all.yml"
-    text = settings.read_text()
-    for variable, value in {
-        "config": "{app: {motto: slow is smooth}}",
-        "secrets": "{smtp: {login: smtp_login}}",
-    }.items():
-        assert f"\nweb2py_app_{variable}: {{}}\n" in text
-        text = text.replace(f"\nweb2py_app_{variable}: {{}}\n", f"\nweb2py_app_{variable}: {value}\n")
-    settings.write_text(text)
+    configure(deployed, config="{app: {motto: slow is smooth}}", secrets="{smtp: {login: smtp_login}}")
     refused = deployed.playbook("playbooks/deploy.yml")
     assert refused.returncode != 0
     assert "web2py_app_secrets names smtp_login" in refused.output
@@ -83,13 +85,23 @@ def test_settings_and_secrets_of_the_application(deployed: Project, tmp_path: Pa
         assert "motto = slow is smooth\n" in said
 
 
+def test_secret_of_several_lines_under_a_name_of_its_own(deployed: Project) -> None:
+    """Which `make secret` would not have taken."""
+    deployed.client("ssm").put_parameter(Name="/shared/key", Type="SecureString", Value="first line\nsecond line")
+    configure(deployed, secrets="{smtp: {login: /shared/key}}")
+    refused = deployed.playbook("playbooks/deploy.yml")
+    assert refused.returncode != 0
+    assert "web2py_app_secrets names /shared/key, which is more than one line of text" in refused.output
+    assert "second line" not in refused.output
+
+
 def test_dump_of_another_database(deployed: Project, tmp_path: Path) -> None:
     command = ["--rm", "--volume", f"{tmp_path}:/dump", base_images.POSTGRESQL.tag, "sh", "-c", ELSEWHERE]
     tmp_path.chmod(0o777)
     docker("run", *command)
     dump = tmp_path / "shop.dump"
     # Another test may have deployed another application.
-    shutil.copy(PROJECT_ROOT / "group_vars/all.yml", deployed.root / "group_vars/all.yml")
+    configure(deployed)
     succeeded(deployed.playbook("site.yml"))
     playbook = "playbooks/adopt_database.yml"
     assert deployed.get("/date_time").status == 200

@@ -107,11 +107,29 @@ class Application:
             content = (MODEL if number == 0 else "") + textwrap.dedent(text)
             (self.directory / f"models/db{number}.py").write_text(content)
 
+    def dump(self, *options: str) -> str:
+        """What pg_dump makes of the database. The path is PostgreSQL's."""
+        path = f"/tmp/{self.name}.dump"
+        command = ["pg_dump", "--host=/tmp", "--username=postgres", "--format=custom", f"--file={path}", *options]
+        docker("exec", CONTAINER, *command, self.name)
+        return path
+
     def start(self, *options: str) -> subprocess.Popen[str]:
         """Begin a migration; `finish` waits for it."""
+        # pg_restore must be as new as the PostgreSQL that made the dump.
+        programs = self.home / "bin"
+        programs.mkdir(exist_ok=True)
+        program = programs / "pg_restore"
+        program.write_text(f'#!/bin/sh\nexec docker exec {CONTAINER} pg_restore "$@"\n')
+        program.chmod(0o755)
         return subprocess.Popen(
             [sys.executable, str(SCRIPT), f"--web2py={self.home}", f"--application={self.name}", *options],
-            env={**os.environ, "PYTHONPATH": str(self.packages), "PYTHONDONTWRITEBYTECODE": ""},
+            env={
+                **os.environ,
+                "PATH": f"{programs}:{os.environ['PATH']}",
+                "PYTHONPATH": str(self.packages),
+                "PYTHONDONTWRITEBYTECODE": "",
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from migration_lab import (
+    CONTAINER,
     USER,
     Application,
     Version,
@@ -23,6 +24,7 @@ from migration_lab import (
     postgresql,
     unpack_web2py,
 )
+from running_cloud import docker
 
 NUMBERS = itertools.count()
 # The status of a refusal.
@@ -406,59 +408,141 @@ def test_the_applications_own_models(empty: Application) -> None:
     assert empty.run().lines == [UNCHANGED]
 
 
-def test_tables_of_a_dump_are_taken_as_they_are(empty: Application) -> None:
+def test_dump_takes_the_place_of_what_is_there(make: Callable[..., Application], app: Application) -> None:
     """What `pg_dump` gives of an application that has grown over three migrations on another machine, where the history
     is in files. The models are newer than the dump."""
+    elsewhere = make()
     for fields in (
         ['"name", length=64', '"gone", notnull=True, default="x"'],
         ['"name", length=64', '"gone", notnull=True, default="x"', '"parent", "reference thing"', '"price", "double"'],
         ['"name", length=64', '"gone", notnull=True, default="x"', '"parent", "reference thing"', '"made", "datetime"'],
     ):
-        empty.migrate(thing(*fields))
-    empty.query("INSERT INTO thing (name, gone) VALUES ('first', 'y')")
-    empty.query("DROP TABLE web2py_filesystem")
-    empty.models(
+        elsewhere.migrate(thing(*fields))
+    elsewhere.query("DROP TABLE web2py_filesystem")
+    elsewhere.query(
+        "INSERT INTO thing (name, gone) VALUES ('f\u00efrst\t\\.', repeat('y', 500)), (E'a\\n\\\\.\\n', '')"
+    )
+    elsewhere.query("CREATE TABLE large AS SELECT repeat('0123456789', 200000) AS text")
+    # A body that has in it what separates a script's parts.
+    body = "SELECT E'\n\\\\.\nCOPY thing FROM stdin;\n'::text"
+    elsewhere.query(f"CREATE FUNCTION odd() RETURNS text LANGUAGE sql AS $$ {body} $$")
+    elsewhere.query("CREATE VIEW names AS SELECT id FROM thing")
+    elsewhere.query("CREATE INDEX by_name ON thing (name)")
+    elsewhere.query("SELECT setval('thing_id_seq', 70)")
+    dump = elsewhere.dump()
+    app.query("INSERT INTO thing (name) VALUES ('of before')")
+    before = app.state()
+    app.models(
         thing('"name", length=128', '"parent", "reference thing"', '"made", "datetime"', '"note"'),
         'db.define_table("other", Field("name", notnull=True))',
     )
-    without = empty.run()
-    assert without.status == 1
-    assert 'relation "thing" already exists' in without.errors
-    adopted = empty.run("--adopt")
+    occupied = app.run("--adopt", dump)
+    assert (occupied.status, occupied.errors) == (4, "it has rows in thing: 1\nnothing was changed\n")
+    assert app.state() == before
+
+    adopted = app.run("--adopt", dump, "--replace")
     assert adopted.status == 0, adopted.errors
     assert adopted.lines[0] == "adopted: thing"
     assert {"left over: thing.gone", "left over: thing.price"} < set(adopted.lines)
     assert adopted.outcome == "schema changed"
-    assert empty.column("name") == ("character varying 128", "YES")
-    assert empty.column("note") == ("character varying 512", "YES")
-    assert empty.column("gone") == ("character varying 512", "NO")  # it has a default
-    assert empty.query("SELECT id, name, gone, note FROM thing") == [(1, "first", "y", None)]
+    assert app.column("name") == ("character varying 128", "YES")
+    assert app.column("note") == ("character varying 512", "YES")
+    assert app.column("gone") == ("character varying 512", "NO")  # it has a default
+    assert app.query("SELECT id, name, note FROM thing ORDER BY id") == [
+        (1, "f\u00efrst\t\\.", None),
+        (2, "a\n\\.\n", None),
+    ]
+    assert app.query("SELECT length(text) FROM large") == [(2_000_000,)]
+    assert app.query("SELECT odd()") == [("\n\\.\nCOPY thing FROM stdin;\n",)]
+    assert app.query("SELECT count(*) FROM names") == [(2,)]
+    assert app.query("SELECT indexname FROM pg_indexes WHERE indexname = 'by_name'")
+    assert app.query("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'") == [(USER,)]
     # From now on it is like any other.
-    assert empty.check() == UNCHANGED
-    assert empty.run("--adopt").lines[-1] == UNCHANGED
-    assert empty.run("--drop-columns").outcome == "schema changed"
-    assert empty.column("gone") is None
+    assert app.check() == UNCHANGED
+    assert app.run("--drop-columns").outcome == "schema changed"
+    assert app.column("gone") is None
+    with Version(app.uri, thing('"name"', '"note"')) as new:
+        assert new.insert(name="after")["id"] == 71
 
 
-def test_tables_of_a_dump_that_are_as_the_models_say(make: Callable[..., Application], migrated: Application) -> None:
-    application = make(like=migrated)
-    application.query("DROP TABLE web2py_filesystem")
-    before = application.state()[0]
-    application.models(FIRST)
-    assert application.run("--adopt").lines[:-1] == ["adopted: thing"]
-    columns, history = application.state()
-    assert [column for column in columns if column[0] == "thing"] == list(before)
-    assert history
-    assert application.check() == UNCHANGED
-
-
-def test_a_dump_that_lacks_what_the_models_need_is_refused(
-    make: Callable[..., Application], migrated: Application
+@pytest.mark.parametrize("options", [[], ["--inserts"]])
+def test_dump_that_is_as_the_models_say(
+    make: Callable[..., Application], empty: Application, migrated: Application, options: list[str]
 ) -> None:
-    application = make(like=migrated)
-    application.query("DROP TABLE web2py_filesystem")
-    application.models(thing('"name", notnull=True'))
-    refused = application.run("--adopt")
+    elsewhere = make(like=migrated)
+    elsewhere.query("DROP TABLE web2py_filesystem")
+    elsewhere.query("INSERT INTO thing (name) VALUES ('kept')")
+    empty.models(FIRST)
+    assert empty.run("--adopt", elsewhere.dump(*options)).lines == ["adopted: thing", "schema changed"]
+    assert empty.state()[0] == migrated.state()[0]
+    assert empty.query("SELECT name FROM thing") == [("kept",)]
+    assert empty.check() == UNCHANGED
+
+
+def test_dump_of_a_deployment(make: Callable[..., Application], empty: Application) -> None:
+    """It has the history of its tables in it."""
+    elsewhere = make()
+    elsewhere.migrate(thing('"name"', '"gone"'))
+    empty.models(FIRST)
+    adopted = empty.run("--adopt", elsewhere.dump())
+    assert adopted.status == 0, adopted.errors
+    assert "left over: thing.gone" in adopted.lines
+    assert empty.check() == UNCHANGED
+
+
+def test_dump_that_the_models_do_not_fit_leaves_all_as_it_was(
+    make: Callable[..., Application], app: Application, migrated: Application
+) -> None:
+    elsewhere = make(like=migrated)
+    elsewhere.query("DROP TABLE web2py_filesystem")
+    elsewhere.query("INSERT INTO thing (name) VALUES ('of the dump')")
+    dump = elsewhere.dump()
+    app.query("INSERT INTO thing (name) VALUES ('of before')")
+    before = app.state()
+    app.models(thing('"name", notnull=True'))
+    refused = app.run("--adopt", dump, "--replace")
     assert refused.status == REFUSED
     assert "refused: thing.name is VARCHAR(512) NOT NULL instead of VARCHAR(512)" in refused.errors
-    assert application.run("--adopt", "--allow-destructive").outcome == "schema changed"
+    app.models(FIRST, "1 / 0")
+    assert app.run("--adopt", dump, "--replace").status == 1
+    assert app.state() == before
+    assert app.query("SELECT name FROM thing") == [("of before",)]
+    app.models(thing('"name", notnull=True'))
+    assert app.run("--adopt", dump, "--replace", "--allow-destructive").outcome == "schema changed"
+    assert app.query("SELECT name FROM thing") == [("of the dump",)]
+
+
+def test_dump_that_cannot_be_restored_leaves_all_as_it_was(make: Callable[..., Application], app: Application) -> None:
+    elsewhere = make()
+    elsewhere.query("CREATE TABLE thing AS SELECT generate_series(1, 20000) AS id")
+    whole = elsewhere.dump("--compress=none")
+    cut = f"{whole}.cut"
+    docker("exec", CONTAINER, "sh", "-c", f"head --bytes=60000 {whole} > {cut}")
+    elsewhere.query("CREATE TYPE kind AS ENUM ('a')")
+    app.query("CREATE TYPE kind AS ENUM ('b')")
+    app.query("INSERT INTO thing (name) VALUES ('of before')")
+    before = app.state()
+    app.models(FIRST)
+    for dump, reason in (
+        (cut, "pg_restore can't read it: pg_restore: error: could not read from input file: end of file"),
+        ("/tmp/nothing", "pg_restore can't read it: pg_restore: error: could not open input file"),
+        (elsewhere.dump(), 'PostgreSQL refuses it: type "kind" already exists'),
+    ):
+        failed = app.run("--adopt", dump, "--replace")
+        assert failed.status == 5
+        assert reason in failed.errors
+        assert failed.errors.endswith("nothing was changed\n")
+        assert app.state() == before
+        assert app.query("SELECT name FROM thing") == [("of before",)]
+
+
+def test_dump_waits_for_no_lock(make: Callable[..., Application], app: Application) -> None:
+    dump = make().dump()
+    app.models(FIRST)
+    with app.session() as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN; SELECT count(*) FROM thing")
+        busy = app.run("--adopt", dump)
+        cursor.execute("ROLLBACK")
+    assert busy.status == os.EX_TEMPFAIL
+    assert busy.errors.startswith("no lock within 1 s: canceling statement due to lock timeout")
+    assert app.run("--adopt", dump).status == 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -26,15 +27,16 @@ options:
   group: {description: Name of the autoscaling group., type: str, required: true}
   state:
     description:
+      - C(compared) only looks which instances are to be replaced.
       - C(started) makes sure that a refresh to the version is under way, unless there is nothing to replace. One to
         another version, of an interrupted run, is rolled back first.
       - C(watched) looks at the refresh I(refresh_id), and at the instances that it launched.
       - C(rolled_back) rolls a refresh back that is under way, and waits for its end.
     type: str
-    choices: [started, watched, rolled_back]
+    choices: [compared, started, watched, rolled_back]
     required: true
   launch_template_id: {description: Launch template of the group., type: str}
-  version: {description: "Its version to go to, a number. Required for C(started).", type: str}
+  version: {description: "Its version to go to, a number. Required for C(compared) and C(started).", type: str}
   warmup: {description: Seconds that a new instance counts as warming up., type: int, default: 60}
   alarm:
     description:
@@ -50,9 +52,9 @@ options:
 """
 RETURN = r"""
 refresh_id: {description: The refresh; empty when there is nothing to replace., type: str, returned: started}
-previous: {description: "Version and image that the group has (version, image_id).", type: dict, returned: started}
-outdated: {description: Instances to replace., type: list, returned: started}
-total: {description: Number of instances in the group., type: int, returned: started}
+previous: {description: "Version and image that the group has (version, image_id).", type: dict, returned: compared and started}
+outdated: {description: Instances to replace., type: list, returned: compared and started}
+total: {description: Number of instances in the group., type: int, returned: compared and started}
 status: {description: "As AWS has it; empty when there was none.", type: str, returned: watched and rolled_back}
 ended: {description: Whether the refresh has ended., type: bool, returned: watched}
 trouble: {description: What is wrong with new instances., type: list, elements: str, returned: watched}
@@ -142,6 +144,37 @@ def wanted_version(refresh: dict[str, Any]) -> str:
     return str(refresh.get("DesiredConfiguration", {}).get("LaunchTemplate", {}).get("Version", ""))
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """A group beside the launch template version that it is to have."""
+
+    # Whether the group itself has it, or one with the same content.
+    is_set: bool
+    capacity: int
+    answer: dict[str, Any]
+
+
+def compare(fleet: Fleet, parameters: dict[str, Any]) -> Comparison:
+    """See DOCUMENTATION, C(compared)."""
+    template_id, version = parameters["launch_template_id"], parameters["version"]
+    group = fleet.describe()
+    # One that is on its way out, such as a refresh that was rolled back leaves, needs no replacement.
+    instances = [one for one in group["Instances"] if not one["LifecycleState"].startswith("Terminating")]
+    versions = {instance["InstanceId"]: template_version(instance) for instance in instances}
+    previous = template_version(group)
+    contents = fleet.contents(template_id, {*versions.values(), previous, version})
+    return Comparison(
+        is_set=contents.get(previous) == contents[version],
+        capacity=group["DesiredCapacity"],
+        answer={
+            "changed": False,
+            "previous": {"version": previous, "image_id": contents.get(previous, {}).get("ImageId", "")},
+            "outdated": [name for name, used in versions.items() if contents.get(used) != contents[version]],
+            "total": len(instances),
+        },
+    )
+
+
 def start(fleet: Fleet, parameters: dict[str, Any]) -> dict[str, Any]:
     """See DOCUMENTATION, C(started)."""
     template_id, version = parameters["launch_template_id"], parameters["version"]
@@ -150,29 +183,17 @@ def start(fleet: Fleet, parameters: dict[str, Any]) -> dict[str, Any]:
         fleet.roll_back(parameters["timeout"])
         newest = None
 
-    group = fleet.describe()
-    # One that is on its way out, such as a refresh that was rolled back leaves, needs no replacement.
-    instances = [one for one in group["Instances"] if not one["LifecycleState"].startswith("Terminating")]
-    versions = {instance["InstanceId"]: template_version(instance) for instance in instances}
-    previous = template_version(group)
-    contents = fleet.contents(template_id, {*versions.values(), previous, version})
-    outdated = [name for name, used in versions.items() if contents.get(used) != contents[version]]
-    result = {
-        "changed": False,
-        "refresh_id": "",
-        "previous": {"version": previous, "image_id": contents.get(previous, {}).get("ImageId", "")},
-        "outdated": outdated,
-        "total": len(instances),
-    }
+    found = compare(fleet, parameters)
+    result = {**found.answer, "refresh_id": ""}
     if newest and newest["Status"] in UNDER_WAY:
         return {**result, "refresh_id": newest["InstanceRefreshId"]}
-    if not outdated and contents.get(previous) == contents[version]:
+    if not result["outdated"] and found.is_set:
         return result
     preferences = {
         # An instance goes only when its successor serves. A group of one needs room for two; a large one is
         # replaced by a tenth at a time.
         "MinHealthyPercentage": 100,
-        "MaxHealthyPercentage": 200 if group["DesiredCapacity"] < 10 else 110,
+        "MaxHealthyPercentage": 200 if found.capacity < 10 else 110,
         "InstanceWarmup": parameters["warmup"],
         "SkipMatching": True,
         "AutoRollback": True,
@@ -263,7 +284,7 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "group": {"type": "str", "required": True},
-            "state": {"type": "str", "required": True, "choices": ["started", "watched", "rolled_back"]},
+            "state": {"type": "str", "required": True, "choices": ["compared", "started", "watched", "rolled_back"]},
             "launch_template_id": {"type": "str"},
             "version": {"type": "str"},
             "warmup": {"type": "int", "default": 60},
@@ -275,6 +296,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 1800},
         },
         required_if=[
+            ("state", "compared", ["launch_template_id", "version"]),
             ("state", "started", ["launch_template_id", "version"]),
             ("state", "watched", ["refresh_id", "target_group_arn"]),
         ],
@@ -282,7 +304,9 @@ def main() -> None:
     try:
         fleet = Fleet(module)
         state = module.params["state"]
-        if state == "started":
+        if state == "compared":
+            module.exit_json(**compare(fleet, module.params).answer)
+        elif state == "started":
             module.exit_json(**start(fleet, module.params))
         elif state == "watched":
             module.exit_json(**watch(fleet, module.params))

@@ -8,22 +8,21 @@ application that is about to be replaced, is refused unless --allow-destructive 
 
 The tables that web2py itself has in the application's database are made, too (web2py_shared.py).
 
-With --adopt, a table that is there and has no history (it was restored from a dump) gets the history of what it is,
-and is migrated from there.
+With --adopt, a dump takes the place of what is there before that; a table of it that has no history gets the history
+of what it is, and is migrated from there.
 
 Prints what was executed, "left over: table.column" for each column that stays without a field, "in files: table.field"
 for each field whose uploads are files of the host, and last "schema changed" or "schema unchanged"; with --check
 "schema would change: ..." or "schema unchanged". All is done, or nothing.
-Exit status 3: refused. 75: something holds a lock that is needed, try again.
+Exit status 3: refused. 4: there are rows whose place the dump would take. 5: the dump is the reason. 75: something
+holds a lock that is needed, try again.
 """
 
 import argparse
-import configparser
 import functools
 import inspect
 import os
 import sys
-import urllib.parse
 
 # Any fixed number does; it names the lock among the database's advisory locks.
 LOCK = 0x77656232707921
@@ -33,6 +32,8 @@ LOCK = 0x77656232707921
 TABLE_LOCK_TIMEOUT = 1
 
 REFUSED = 3
+OCCUPIED = 4
+WRONG_DUMP = 5
 
 UNCHANGED = "nothing was changed"
 
@@ -57,31 +58,24 @@ def arguments():
     parser.add_argument("--application", required=True)
     parser.add_argument("--lock-timeout", type=int, default=300, help="seconds to wait for another migration")
     parser.add_argument("--check", action="store_true", help="change nothing; say whether there is something to do")
-    parser.add_argument("--adopt", action="store_true", help="take tables that have no history as they are")
+    parser.add_argument("--adopt", metavar="DUMP", help="a file that pg_dump has written in its own format")
+    parser.add_argument("--replace", action="store_true", help="rows that are there may go for it")
     parser.add_argument("--drop-columns", action="store_true", help="drop the columns that are left over")
     parser.add_argument("--allow-destructive", action="store_true", help="do what would be refused otherwise")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.settings = os.path.join(options.web2py, "applications", options.application, "private", "appconfig.ini")
+    return options
 
 
 def guard(options):
     """A connection of its own that holds the lock for as long as it is open."""
     import psycopg2
+    import web2py_shared_database
 
-    path = os.path.join(options.web2py, "applications", options.application, "private", "appconfig.ini")
-    settings = configparser.RawConfigParser()
-    if not settings.read(path):
-        raise SystemExit(f"{path} can't be read")
-    uri = urllib.parse.urlsplit(settings.get("db", "uri", fallback=""))
-    if not uri.hostname:
-        raise SystemExit(f"{path} names no database: [db] uri")
-    connection = psycopg2.connect(
-        host=uri.hostname,
-        port=uri.port or 5432,
-        user=uri.username,
-        password=uri.password,
-        dbname=uri.path.lstrip("/"),
-        connect_timeout=10,
-    )
+    try:
+        connection = psycopg2.connect(**web2py_shared_database.address(options.settings), connect_timeout=10)
+    except psycopg2.OperationalError as error:
+        raise SystemExit(str(error).strip()) from None
     connection.autocommit = True
     with connection.cursor() as cursor:
         # lock_timeout covers advisory locks, too.
@@ -170,6 +164,29 @@ def run_models(run, application):
         print("the models define no database", file=sys.stderr)
 
 
+def take_over(run, options):
+    """The dump, in the place of what is there, as part of this run. SystemExit: nothing was changed."""
+    import psycopg2
+    import web2py_restore
+    import web2py_shared_database
+    from pydal import DAL
+    from web2py_schema_changes import one_line
+
+    # By its address the connection of the models, too.
+    connection = DAL(web2py_shared_database.uri(options.settings))._adapter.connection
+    try:
+        rows = web2py_restore.occupied(connection)
+        if rows and not options.replace:
+            give_up(f"it has rows in {', '.join(rows)}", OCCUPIED)
+        web2py_restore.restore(connection, options.adopt)
+    except (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected) as error:
+        give_up(f"no lock within {TABLE_LOCK_TIMEOUT} s: {one_line(error)}", os.EX_TEMPFAIL)
+    except psycopg2.Error as error:
+        give_up(f"PostgreSQL refuses it: {one_line(error)}", WRONG_DUMP)
+    except web2py_restore.DumpError as error:
+        give_up(str(error), WRONG_DUMP)
+
+
 def define_shared_tables(application):
     """What web2py itself keeps in the application's database, as web2py describes it."""
     import web2py_shared
@@ -213,16 +230,18 @@ def check(run, application):
     return f"unknown, the models could not be run to their end: {problem}" if problem else ""
 
 
-def migrate(run, application):
+def migrate(run, options):
     """Do it: whether a schema changed. SystemExit: nothing was changed."""
     import psycopg2
     from web2py_schema_changes import Busy, Stop
 
     failure = None
     try:
+        if options.adopt:
+            take_over(run, options)
         try:
-            run_models(run, application)
-            define_shared_tables(application)
+            run_models(run, options.application)
+            define_shared_tables(options.application)
         except (ModelsError, Stop) as error:
             failure = str(error)
         if isinstance(run.stopped, Busy):
@@ -248,17 +267,17 @@ def give_up(reason, status, outcome=UNCHANGED):
 
 def main():
     options = arguments()
-    lock = guard(options)
     # web2py finds itself by the working directory.
     os.chdir(options.web2py)
     sys.path.insert(0, options.web2py)
+    lock = guard(options)
     from gluon.settings import global_settings
 
     global_settings.web2py_runtime_handler = True
     import gluon.main  # noqa: F401 -- sets web2py up
     from web2py_schema_changes import ExpandMigrator, Run
 
-    run = Run(options.check, options.adopt, options.drop_columns, options.allow_destructive)
+    run = Run(options.check, bool(options.adopt), options.drop_columns, options.allow_destructive)
     always_migrate(run, ExpandMigrator)
     if options.check:
         found = check(run, options.application)
@@ -267,7 +286,7 @@ def main():
         print(f"schema would change: {found}" if found else "schema unchanged")
         return
     try:
-        changed = migrate(run, options.application)
+        changed = migrate(run, options)
     except SystemExit as end:
         if end.code == os.EX_TEMPFAIL:
             print("\n".join(["open transactions:", *ask(lock, TRANSACTIONS)]), file=sys.stderr)

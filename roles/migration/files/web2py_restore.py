@@ -1,22 +1,16 @@
-"""Restore a dump of an application's database, in the place of what the application has there.
+"""A dump of an application's database takes the place of what the application has there, within a transaction.
 
-Reads a JSON object from standard input (host, port, database, user, password, dump: the path of a file that pg_dump has
-written in its own format, replace: whether rows that are there may go) and prints one (restored, error, occupied: the
-tables that hold rows, as "table: number of rows").
-All is done, or nothing: it is one transaction. What it restores belongs to `user`, whoever it belonged to before.
-Exit status 3: refused, because of rows that are there. 1: the dump or the database is the reason; the error says it.
+For web2py_migrate --adopt, which migrates the schema in the same transaction. What is restored belongs to the role that
+restores, whoever it belonged to before.
 """
 
-import json
-import os
+import re
 import subprocess
-import sys
 import tempfile
 
 import psycopg2
+import psycopg2.extensions
 from psycopg2 import sql
-
-REFUSED = 3
 
 # What web2py and the migration keep for themselves: sessions, tickets, the history of the tables.
 OWN = "^web2py_(session_|ticket_|filesystem$)"
@@ -42,87 +36,98 @@ BEGIN
 END $$;
 """
 
+COPY = re.compile(rb"COPY .* FROM stdin;\n")
+# For psql only: a key without which the script can't leave SQL, since the minor versions of August 2025.
+RESTRICTION = re.compile(rb"\\(un)?restrict \w+\n")
+# Written for PostgreSQL 17, and unknown to those before.
+NEW_SETTING = b"SET transaction_timeout = 0;\n"
 
-class RestoreError(Exception):
-    """It could not be restored; the message is for the reader."""
+
+class DumpError(Exception):
+    """The dump can't be read; the message is for the reader."""
 
 
-def occupied(request):
+class Rows:
+    """The lines of one COPY, as the open file that psycopg2 reads."""
+
+    def __init__(self, lines):
+        self.lines = lines
+        self.ended = False
+
+    def read(self, size):
+        """At least one line, and lines until there are `size` bytes; b"" at the end."""
+        taken = bytearray()
+        while not self.ended and len(taken) < size:
+            line = next(self.lines, b"\\.\n")  # a pg_restore that was cut off: its exit status says so
+            if line == b"\\.\n":
+                self.ended = True
+            else:
+                taken += line
+        return bytes(taken)
+
+
+def occupied(connection):
     """Tables of the application that hold rows: ["table: number", …]."""
-    connection = psycopg2.connect(
-        host=request["host"],
-        port=request["port"],
-        dbname=request["database"],
-        user=request["user"],
-        password=request["password"],
-        connect_timeout=10,
-    )
     found = []
-    with connection, connection.cursor() as cursor:
+    with _cursor(connection) as cursor:
         cursor.execute(TABLES, [OWN])
         for (table,) in cursor.fetchall():
             cursor.execute(sql.SQL("SELECT count(*) FROM public.{}").format(sql.Identifier(table)))
             rows = cursor.fetchone()[0]
             if rows:
                 found.append(f"{table}: {rows}")
-    connection.close()
     return found
 
 
-def script(dump, file):
-    """Write the SQL of a dump into an open file. RestoreError: it is no such dump, or not whole."""
-    command = ["pg_restore", "--no-owner", "--no-privileges", "--schema=public", "--file=-", dump]
-    done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise RestoreError(f"pg_restore can't read it: {done.stderr.strip()}")
+def restore(connection, dump):
+    """Do it, in the transaction of the connection. DumpError; psycopg2.Error: PostgreSQL refuses what is in it."""
+    with _cursor(connection) as cursor:
+        cursor.execute(EMPTY)
+        # Only the rows' section has COPY in it, where a function's body can't be taken for one.
+        _execute(cursor, b"".join(_script(dump, "pre-data")))
+        _restore_rows(cursor, _script(dump, "data"))
+        _execute(cursor, b"".join(_script(dump, "post-data")))
+        # The script has set the search path, timeouts and more.
+        cursor.execute("RESET ALL")
 
 
-def restore(request):
-    """Do it. RestoreError: nothing was changed."""
-    environment = {**os.environ, "PGPASSWORD": request["password"], "PGCONNECT_TIMEOUT": "10"}
-    names = {"host": "host", "port": "port", "username": "user", "dbname": "database"}
-    options = [f"--{option}={request[name]}" for option, name in names.items()]
-    # Beside the dump, and whole before psql sees any of it: half a script would be half a database.
-    with tempfile.TemporaryFile("w+", dir=os.path.dirname(request["dump"])) as file:
-        file.write(EMPTY)
-        file.flush()
-        script(request["dump"], file)
-        file.seek(0)
-        done = subprocess.run(
-            ["psql", *options, "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--file=-"],
-            env=environment,
-            stdin=file,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise RestoreError(f"PostgreSQL refuses it: {first_error(done.stderr)}")
+def _cursor(connection):
+    # Not the connection's own, which notes what models do.
+    return connection.cursor(cursor_factory=psycopg2.extensions.cursor)
 
 
-def first_error(said):
-    lines = [line for line in said.splitlines() if "ERROR" in line or "FATAL" in line]
-    return (lines or said.splitlines() or ["no reason was given"])[0]
+def _script(dump, section):
+    """The lines of SQL of a section of a dump, as bytes: the encoding is the dump's."""
+    command = [
+        "pg_restore",
+        "--no-owner",
+        "--no-privileges",
+        "--schema=public",
+        f"--section={section}",
+        "--file=-",
+        dump,
+    ]
+    with tempfile.TemporaryFile("w+") as errors:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
+            yield from process.stdout
+        if process.returncode:
+            errors.seek(0)
+            raise DumpError(f"pg_restore can't read it: {errors.read().strip()}")
 
 
-def main():
-    request = json.load(sys.stdin)
-    answer = {"restored": False, "error": "", "occupied": []}
-    status = 0
-    try:
-        answer["occupied"] = occupied(request)
-        if answer["occupied"] and not request["replace"]:
-            status = REFUSED
+def _restore_rows(cursor, lines):
+    statements = []
+    for line in lines:
+        if COPY.fullmatch(line):
+            _execute(cursor, b"".join(statements))
+            statements.clear()
+            cursor.copy_expert(line.decode(), Rows(lines))
         else:
-            restore(request)
-            answer["restored"] = True
-    except (RestoreError, psycopg2.Error) as error:
-        answer["error"] = str(error).strip()
-        status = 1
-    print(json.dumps(answer))
-    return status
+            statements.append(line)
+    _execute(cursor, b"".join(statements))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _execute(cursor, script):
+    script = RESTRICTION.sub(b"", script, count=2).replace(NEW_SETTING, b"")
+    # A script of comments only would be an error.
+    cursor.execute(script + b"\nSELECT 1")

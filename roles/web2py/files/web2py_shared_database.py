@@ -91,19 +91,31 @@ class Database:
         return self._connection
 
 
-def _connect(settings):
+def uri(settings):
+    """The address as `[db] uri` of a `private/appconfig.ini` has it; "" when there is none."""
     configuration = configparser.RawConfigParser(strict=False)
     configuration.read(settings)
+    return configuration.get("db", "uri", fallback="")
+
+
+def address(settings):
+    """The same, as psycopg2 takes it. psycopg2.OperationalError: it names no database."""
     # pydal decodes nothing in its address either.
-    uri = urllib.parse.urlsplit(configuration.get("db", "uri", fallback=""))
-    if not uri.hostname:
+    parts = urllib.parse.urlsplit(uri(settings))
+    if not parts.hostname:
         raise psycopg2.OperationalError(f"{settings} names no database: [db] uri")
+    return {
+        "host": parts.hostname,
+        "port": parts.port or 5432,
+        "user": parts.username,
+        "password": parts.password,
+        "dbname": parts.path.lstrip("/"),
+    }
+
+
+def _connect(settings):
     connection = psycopg2.connect(
-        host=uri.hostname,
-        port=uri.port or 5432,
-        user=uri.username,
-        password=uri.password,
-        dbname=uri.path.lstrip("/"),
+        **address(settings),
         options=" ".join(f"-c {name}={value}" for name, value in SERVER.items()),
         async_=True,
         **KEEPALIVE,

@@ -5,6 +5,7 @@
 What is changed in the database stays only after db.commit().
 """
 
+import functools
 import os
 import readline
 import rlcompleter
@@ -15,6 +16,16 @@ def complete(_directory, environment):
     """Without web2py's file of what was typed before: a release can't be written to."""
     readline.parse_and_bind("tab: complete")
     readline.set_completer(rlcompleter.Completer(environment).complete)
+
+
+def as_a_shell(env):
+    """web2py's own start says to the models that this is a shell."""
+
+    @functools.wraps(env)
+    def make(*arguments, extra_request=(), **named):
+        return env(*arguments, extra_request={**dict(extra_request), "is_shell": True}, **named)
+
+    return make
 
 
 def main():
@@ -28,6 +39,7 @@ def main():
 
     shared = web2py_shared.Shared()
     shared.apply()  # uploads are where visitors' are
+    shell.env = as_a_shell(shell.env)
     shell.enable_autocomplete_and_history = complete
     shell.run(shared.application, plain=True, import_models=True)
 
