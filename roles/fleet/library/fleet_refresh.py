@@ -52,7 +52,10 @@ options:
 """
 RETURN = r"""
 refresh_id: {description: The refresh; empty when there is nothing to replace., type: str, returned: started}
-previous: {description: "Version and image that the group has (version, image_id).", type: dict, returned: compared and started}
+previous:
+  description: Version and image that the group has (version, image_id).
+  type: dict
+  returned: compared and started
 outdated: {description: Instances to replace., type: list, returned: compared and started}
 total: {description: Number of instances in the group., type: int, returned: compared and started}
 status: {description: "As AWS has it; empty when there was none.", type: str, returned: watched and rolled_back}

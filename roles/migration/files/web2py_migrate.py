@@ -164,7 +164,7 @@ def run_models(run, application):
         print("the models define no database", file=sys.stderr)
 
 
-def take_over(run, options):
+def take_over(options):
     """The dump, in the place of what is there, as part of this run. SystemExit: nothing was changed."""
     import psycopg2
     import web2py_restore
@@ -172,7 +172,7 @@ def take_over(run, options):
     from pydal import DAL
     from web2py_schema_changes import one_line
 
-    # By its address the connection of the models, too.
+    # By always_migrate() the connection of the models, too: the address is the same.
     connection = DAL(web2py_shared_database.uri(options.settings))._adapter.connection
     try:
         rows = web2py_restore.occupied(connection)
@@ -238,7 +238,7 @@ def migrate(run, options):
     failure = None
     try:
         if options.adopt:
-            take_over(run, options)
+            take_over(options)
         try:
             run_models(run, options.application)
             define_shared_tables(options.application)
