@@ -112,7 +112,7 @@ def test_dump_of_another_database(deployed: Project, tmp_path: Path) -> None:
         assert said in refused.output
     refused = deployed.playbook(playbook, dump=dump)
     assert refused.returncode != 0
-    assert "It has rows in date_time: " in refused.output
+    assert "it has rows in date_time: " in refused.output
     assert deployed.get("/latest_date_time").body == before
     adopted = succeeded(deployed.playbook(playbook, dump=dump, replace_database="yes"))
     assert "left over: date_time.old" in adopted.output

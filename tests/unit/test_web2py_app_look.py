@@ -149,3 +149,32 @@ def test_paths_that_an_application_names(look: ModuleType, tmp_path: Path, setti
     (tmp_path / "appconfig.ini").write_text(settings)
     assert look.smoke_paths(tmp_path / "appconfig.ini") == paths
     assert look.smoke_paths(tmp_path / "nothing.ini") == []
+
+
+@pytest.mark.parametrize(
+    ("routes", "said"),
+    [
+        ("", ""),
+        ("routers = dict(BASE=dict(default_application='welcome'))", ""),
+        ("routers = {'BASE': {'default_application': 'shop'}, 'shop': {'default_controller': 'a'}}", "shop"),
+        ("routes_in = (('/$anything', '/shop/$anything'), ('/old', '/blog/default/index'))", "blog, shop"),
+        ("routes_in = [('/static/$a', '/welcome/static/$a'), ('/x', '/shop/default/x')]", ""),
+        ("routes_out = [('/shop/$anything', '/$anything')]", "shop"),
+        (
+            "routes_onerror = [('*/404', '/shop/static/404.html')]\nprefix = '/x'\nroutes_in = [(a, b) for a, b in ()]",
+            "",
+        ),
+    ],
+)
+def test_routes_of_an_application_with_another_name(
+    look: ModuleType, application: Callable[..., Any], routes: str, said: str
+) -> None:
+    expected = f"routes.py speaks of {said}, and the application is called welcome here" if said else ""
+    notice = look.routes(application(**{"routes.py": routes}))
+    assert notice.startswith(expected)
+    assert bool(notice) == bool(said)
+
+
+def test_routes_that_are_no_python_are_an_error(look: ModuleType, application: Callable[..., Any]) -> None:
+    (error,) = look.errors(application(**{"routes.py": "routers = {\n"}))
+    assert "routes.py, line 1" in error

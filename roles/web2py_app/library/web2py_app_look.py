@@ -21,6 +21,7 @@ description:
   - Fails for what can't work on any host, so that it is said before one is made.
 options:
   src: {description: Directory of the application., type: path, required: true}
+  name: {description: What it is called on the hosts., type: str, required: true}
   way_out: {description: Whether instances reach the internet., type: bool, required: true}
   scheduler: {description: "Which hosts run the scheduler: one, all or none.", type: str, required: true}
 """
@@ -63,13 +64,13 @@ PYTHON_OF_HOSTS = (3, 13)
 
 class Application:
     """The sources below `root`: path -> its syntax tree, and path -> the error of those that have none.
-    And two settings of its deployment."""
+    And what its deployment says of it."""
 
-    def __init__(self, root: Path, way_out: bool = False, scheduler: str = "one") -> None:
-        self.root, self.way_out, self.scheduler = root, way_out, scheduler
+    def __init__(self, root: Path, way_out: bool = False, scheduler: str = "one", name: str = "welcome") -> None:
+        self.root, self.way_out, self.scheduler, self.name = root, way_out, scheduler, name
         self.trees: dict[str, ast.Module] = {}
         self.broken: dict[str, str] = {}
-        for pattern in ("models/**/*.py", "controllers/*.py", "modules/**/*.py"):
+        for pattern in ("models/**/*.py", "controllers/*.py", "modules/**/*.py", "routes.py"):
             for path in sorted(root.glob(pattern)):
                 self._parse(path, path.relative_to(root).as_posix())
 
@@ -219,8 +220,52 @@ def mails_of_auth(application: Application) -> str:
     )
 
 
+def named_in_routes(tree: ast.Module) -> set[str]:
+    """The applications that a routes.py speaks of, as far as they are in it literally."""
+    found: set[str] = set()
+    for node in tree.body:
+        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+            continue
+        target, value = node.targets[0].id, node.value
+        if target == "routers":
+            routers = entries(value)
+            base = entries(routers.pop("BASE", None))
+            default = base.get("default_application")
+            found |= {*routers, *([default.value] if isinstance(default, ast.Constant) else [])}
+        elif target in ("routes_in", "routes_out"):
+            for route in getattr(value, "elts", []):
+                # The side that web2py sees: /application/controller/...
+                side = getattr(route, "elts", [None] * 2)[target == "routes_in"]
+                if isinstance(side, ast.Constant) and (match := re.match(r"/(\w+)(?:/|$)", str(side.value))):
+                    found.add(match[1])
+    return found
+
+
+def entries(node: ast.expr | None) -> dict[str, ast.expr]:
+    """Of a dict, as {"a": b} or dict(a=b)."""
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return {
+            key.value: value for key, value in pairs if isinstance(key, ast.Constant) and isinstance(key.value, str)
+        }
+    if isinstance(node, ast.Call):
+        return {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+    return {}
+
+
+def routes(application: Application) -> str:
+    tree = application.trees.get("routes.py")
+    names = named_in_routes(tree) if tree else set()
+    if not names or application.name in names:
+        return ""
+    return (
+        f"routes.py speaks of {', '.join(sorted(names))}, and the application is called {application.name} here: "
+        "web2py_app_name says how."
+    )
+
+
 NOTICES: list[Callable[[Application], str]] = [
-    broken_modules, other_stores, mails_of_auth, cron, scheduler, talkers, disk_cache, wiki,
+    broken_modules, other_stores, mails_of_auth, cron, scheduler, talkers, disk_cache, wiki, routes,
 ]  # fmt: skip
 
 
@@ -239,12 +284,14 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "src": {"type": "path", "required": True},
+            "name": {"type": "str", "required": True},
             "way_out": {"type": "bool", "required": True},
             "scheduler": {"type": "str", "required": True},
         },
         supports_check_mode=True,
     )
-    application = Application(Path(module.params["src"]), module.params["way_out"], module.params["scheduler"])
+    settings = {option: module.params[option] for option in ("way_out", "scheduler", "name")}
+    application = Application(Path(module.params["src"]), **settings)
     wrong = list(errors(application))
     if wrong:
         module.fail_json(msg=f"The application in {application.root} can't run here: " + "\n         ".join(wrong))
