@@ -93,6 +93,9 @@ def test_overload_takes_nothing_from_those_who_can_be_served(probe: Lab, tmp_pat
     # Those who are served wait as long as anybody may, and a bit longer where the machine is busy.
     in_time = [answer for answer in served if answer.latency < 2500]
     assert len(in_time) > 0.8 * capacity * SECONDS
+    # The others know at once: nobody waits in a queue that is too long, once it is known what a request takes.
+    in_vain = [answer for answer in answers if answer.outcome == "503" and answer.latency > 1900]
+    assert len([answer for answer in in_vain if answer.due > SECONDS / 2]) < 0.1 * len(served)
     # At once, when it is over: the process is free again, and nothing is left in the queue.
     assert requests.get(f"{probe.url}{path}", timeout=30).status_code == 200
 
