@@ -188,3 +188,81 @@ def test_a_killed_terraforms_lock_does_not_stop_a_teardown(stage: Stage) -> None
     assert not stage.lock()
     state = json.loads(stage.client.get_object(Bucket=stage.bucket, Key="vpc/terraform.tfstate")["Body"].read())
     assert state["resources"] == []
+
+
+STEPS = """
+- name: Stages
+  hosts: localhost
+  environment: "{{ aws_environment }}"
+  tasks:
+    - name: All are compared
+      ansible.builtin.include_role:
+        name: terraform_stage
+        tasks_from: ahead
+      vars:
+        terraform_stage_names: [vpc, db]
+
+    - name: Each is made
+      ansible.builtin.include_role:
+        name: terraform_stage
+      vars:
+        terraform_stage_name: "{{ made }}"
+        terraform_stage_variables: "{{ {'name': names[made]} }}"
+      loop: [vpc, db]
+      loop_control:
+        loop_var: made
+
+    - name: What they put out
+      ansible.builtin.debug:
+        msg: "vpc made {{ terraform_stage_outputs.vpc.made }}, db made {{ terraform_stage_outputs.db.made }}"
+"""
+
+
+class TwoStages:
+    """Stages that have been made. `run` makes them again, and returns those that were compared by themselves."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.names = {"vpc": "a", "db": "b"}
+        stage.playbook.write_text(STEPS)
+        del stage.variables["terraform_stage_name"]
+        for name in self.names:
+            source = stage.source.parent / name
+            source.mkdir(exist_ok=True)
+            (source / "main.tf").write_text(STAGE)
+            # It has no provider, which would have one.
+            (source / ".terraform.lock.hcl").touch()
+            (stage.data.parent / name / "providers").mkdir(parents=True)
+        assert self.run() == ["vpc", "db"]
+
+    def run(self, **names: str) -> list[str]:
+        self.names |= names
+        plans = {name: self.stage.data.parent / name / "plan" for name in self.names}
+        for plan in plans.values():
+            plan.unlink(missing_ok=True)
+        code, output = self.stage.run("", names=self.names)
+        assert code == 0, output
+        assert "vpc made {vpc}, db made {db}".format(**self.names) in output
+        return [name for name, plan in plans.items() if plan.exists()]
+
+
+@pytest.fixture
+def stages(stage: Stage) -> TwoStages:
+    return TwoStages(stage)
+
+
+def test_stages_as_they_were_are_compared_once(stages: TwoStages) -> None:
+    assert stages.run() == []
+    assert stages.run(db="c") == ["db"]
+    assert stages.run() == []
+
+
+def test_a_stage_after_one_that_changes_is_compared_again(stages: TwoStages) -> None:
+    assert stages.run(vpc="c") == ["vpc", "db"]
+
+
+def test_what_is_gone_is_made_again(stages: TwoStages) -> None:
+    stages.stage.client.delete_object(Bucket=stages.stage.bucket, Key="db/terraform.tfstate")
+    assert stages.run() == ["db"]
+    stages.stage.client.delete_object(Bucket=stages.stage.bucket, Key="vpc/terraform.tfstate")
+    assert stages.run() == ["vpc", "db"]
