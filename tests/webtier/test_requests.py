@@ -96,6 +96,14 @@ def test_not_reachable(web: Lab, path: str) -> None:
     assert "root:" not in body
 
 
+def test_redirect_to_a_directory_keeps_https(web: Lab) -> None:
+    web.run("mkdir", "--parents", "/opt/web2py/applications/welcome/static/pages")
+    answer = requests.get(
+        f"{web.url}/static/pages", headers={"X-Forwarded-Proto": "https"}, timeout=30, allow_redirects=False
+    )
+    assert (answer.status_code, answer.headers["Location"]) == (301, "/static/pages/")
+
+
 @pytest.mark.parametrize("name", ["", "a b", "x" * 4000, "evil.example", "127.0.0.1", "[::1]", "..", "host:99999"])
 def test_odd_host(web: Lab, name: str) -> None:
     """Served or refused, and no error either way."""
