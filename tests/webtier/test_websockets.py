@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,20 +21,20 @@ SETTINGS: dict[str, object] = {
     "web2py_app_source": str(Path(__file__).parent / "realtime_app"),
     "web2py_app_smoke_paths": ["/"],
     "nginx_websocket_locations": {"/realtime/": "127.0.0.1:8888", "/headers/": "127.0.0.1:8889"},
+    "web2py_app_services": {
+        # web2py's own. Started as a file it would import what lies beside it.
+        "realtime": "-m gluon.contrib.websocket_messaging -l 127.0.0.1 -p 8888",
+        "headers": "applications/welcome/modules/header_server.py 8889",
+    },
 }
 PYTHON = "/opt/web2py-venv/bin/python"
-SERVERS = {
-    # web2py's own. Started as a file it would import what lies beside it.
-    "realtime": ["-m", "gluon.contrib.websocket_messaging", "-l", "127.0.0.1", "-p", "8888"],
-    "headers": ["applications/welcome/modules/header_server.py", "8889"],
-}
-STOP = ["systemctl", "stop", "websockets-*"]
 # As an action of the application does it; web2py's own websocket_send can't, with Python 3.
 POST = """
 from urllib.parse import urlencode
 from urllib.request import urlopen
 urlopen("http://127.0.0.1:8888", urlencode({"message": %r, "group": %r}).encode(), timeout=30)
 """
+SERVICE = "web2py-service-realtime"
 MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 TEXT = 1
 
@@ -84,27 +83,21 @@ class Socket:
         return str(self._stream.read(length).decode())
 
 
-def start(host: Lab) -> None:
-    host.run(*STOP)
-    run_as = ["systemd-run", "--quiet", "--collect", "--uid=www-data", "--working-directory=/opt/web2py"]
-    for name, arguments in SERVERS.items():
-        host.run(*run_as, f"--unit=websockets-{name}", PYTHON, *arguments)
+def ready(host: Lab) -> Lab:
     for port in (8888, 8889):
-        knock = f"import socket; socket.create_connection(('127.0.0.1', {port}), timeout=30)"
-        wait_until(lambda knock=knock: succeeds(host, knock), f"port {port} listens")
+        wait_until(lambda port=port: listens(host, port), f"port {port} listens")
+    return host
 
 
-def succeeds(host: Lab, program: str) -> bool:
-    code, _ = host.host.exec_run([PYTHON, "-c", program])
+def listens(host: Lab, port: int) -> bool:
+    knock = f"import socket; socket.create_connection(('127.0.0.1', {port}), timeout=30)"
+    code, _ = host.host.exec_run([PYTHON, "-c", knock])
     return bool(code == 0)
 
 
 @pytest.fixture
-def realtime(host: Web) -> Iterator[Lab]:
-    lab = host.become(**SETTINGS)
-    start(lab)
-    yield lab
-    lab.run(*STOP)
+def realtime(host: Web) -> Lab:
+    return ready(host.become(**SETTINGS))
 
 
 def test_message_of_the_host_reaches_its_group(realtime: Lab) -> None:
@@ -149,11 +142,36 @@ def test_request_that_is_no_websocket(realtime: Lab) -> None:
 
 
 def test_server_that_is_down_takes_nothing_else_with_it(realtime: Lab) -> None:
-    realtime.run("systemctl", "stop", "websockets-realtime")
-    assert requests.get(f"{realtime.url}/realtime/news", timeout=30).status_code == 502
-    assert answers(realtime, "/")
-    with Socket(realtime, "/headers/") as one:
-        assert one.status == 101
+    realtime.run("systemctl", "stop", SERVICE)
+    try:
+        assert requests.get(f"{realtime.url}/realtime/news", timeout=30).status_code == 502
+        assert answers(realtime, "/")
+        with Socket(realtime, "/headers/") as one:
+            assert one.status == 101
+    finally:
+        realtime.run("systemctl", "start", SERVICE)
+
+
+def test_server_that_dies_comes_back(realtime: Lab) -> None:
+    before = realtime.run("systemctl", "show", "--property=MainPID", "--value", SERVICE)
+    realtime.run("systemctl", "kill", "--signal=KILL", SERVICE)
+    ready(realtime)
+    assert realtime.run("systemctl", "show", "--property=MainPID", "--value", SERVICE) != before
+
+
+def test_host_that_images_are_made_of_runs_no_service(realtime: Lab) -> None:
+    """But its image does: there the instance's id is another one."""
+    identity = "/var/lib/cloud/data/instance-id"
+    mark = "mkdir -p $(dirname $1); echo i-builder | tee $1 > /etc/web2py-builder"
+    try:
+        realtime.run("sh", "-c", mark, "mark", identity)
+        realtime.run("systemctl", "restart", SERVICE)
+        assert realtime.run("systemctl", "show", "--property=ActiveState", "--value", SERVICE) == "inactive\n"
+        realtime.run("sh", "-c", "echo i-instance > $1", "mark", identity)
+        realtime.run("systemctl", "restart", SERVICE)
+        ready(realtime)
+    finally:
+        realtime.run("rm", "-f", identity, "/etc/web2py-builder")
 
 
 FORGED = dict.fromkeys(
@@ -168,7 +186,7 @@ def test_who_the_visitor_is(host: Web, from_load_balancer: bool) -> None:
     lab = host.become(**SETTINGS)
     if from_load_balancer:
         lab = host.become(**{**SETTINGS, "lab_roles": ["nginx"], "nginx_trusted_proxies": networks})
-    start(lab)
+    ready(lab)
     claims = {**FORGED, "X_Forwarded_For": "127.0.0.1, 203.0.113.9", "X_Forwarded_Proto": "https"}
     with Socket(lab, "/headers/", **claims) as one:
         one.send("who am I")
@@ -187,3 +205,12 @@ def gateway(lab: Lab) -> str:
     """The address that the tests come from."""
     lab.host.reload()
     return str(lab.host.attrs["NetworkSettings"]["Networks"][lab.name]["Gateway"])
+
+
+def test_service_goes_with_its_setting(host: Web) -> None:
+    host.become(**SETTINGS)
+    services = {"headers": SETTINGS["web2py_app_services"]["headers"]}  # type: ignore[index]
+    lab = host.become(**{**SETTINGS, "lab_roles": ["web2py_app"], "web2py_app_services": services})
+    wait_until(lambda: listens(lab, 8889), "the one that stays listens")
+    assert not listens(lab, 8888)
+    assert "realtime" not in lab.run("systemctl", "list-unit-files", "web2py-service-*")
