@@ -98,8 +98,8 @@ def test_slow_clients_hold_no_process(patient: Lab) -> None:
     assert processes(patient).keys() == workers.keys()
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_client_that_goes_away_frees_its_process(patient: Lab, whole: bool) -> None:
+@pytest.mark.parametrize("abrupt", [False, True])
+def test_client_that_goes_away_frees_its_process(patient: Lab, abrupt: bool) -> None:
     """At once, when an answer is being made without an end, and without a trace."""
     workers, name = processes(patient), uuid.uuid4().hex
     tickets, began = patient.run(*ERRORS), patient.run("date", "+%s").strip()
@@ -107,7 +107,7 @@ def test_client_that_goes_away_frees_its_process(patient: Lab, whole: bool) -> N
         client.sendall(f"GET /long/generate/1000000/{name} HTTP/1.1\r\nHost: probe\r\n\r\n".encode())
         for _ in range(16):
             assert client.recv(MEBIBYTE)
-        if whole:
+        if abrupt:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset, not an end
     wait_until(lambda: is_over(patient, name), "the answer is not made any further")
     assert sent(patient, name) < 1000000
