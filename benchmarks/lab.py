@@ -143,8 +143,8 @@ class Lab:
         container.reload()
         return str(container.attrs["NetworkSettings"]["Networks"][self.name]["IPAddress"])
 
-    def play(self, playbook: Path, **variables: object) -> None:
-        """Run a playbook on the host. Raises LabError with the end of its output."""
+    def play(self, playbook: Path, **variables: object) -> str:
+        """Run a playbook on the host, and return its output. Raises LabError with the end of it."""
         given = {
             "web2py_app_db_host": "database",
             "web2py_app_db_name": DATABASE,
@@ -170,6 +170,7 @@ class Lab:
         )
         if done.returncode != 0:
             raise LabError(f"{playbook.name} failed:\n{done.stdout[-5000:]}\n{done.stderr[-2000:]}")
+        return done.stdout
 
     def run(self, *command: str) -> str:
         """Output of a command on the host; LabError when it fails."""

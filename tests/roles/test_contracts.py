@@ -18,6 +18,7 @@ WRONG = [
     ("uwsgi", "uwsgi_web2py_patches", '["faster"]', "commit_errors"),
     ("nginx", "nginx_port", "many", "int"),
     ("nginx", "nginx_access_log", "perhaps", "bool"),
+    ("nginx", "nginx_websocket_locations", '{"/a/": "127.0.0.1:1; include x"}', "Use a path that begins with"),
     ("web2py_app", "web2py_app_db_port", "postgres", "int"),
     ("web2py_app", "web2py_app_smoke_paths", "{}", "list"),
     ("migration", "migration_lock_timeout", "long", "int"),

@@ -232,3 +232,59 @@ def test_defaults_are_the_same(settings: dict[str, Any]) -> None:
         ours = Templar(DataLoader(), settings).template(trusted(variables))
         different += [(stage, name) for name, value in defaults if name in ours and ours[name] != json.loads(value)]
     assert different == []
+
+
+SERVER = "127.0.0.1:8888"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "refused"),
+    [
+        ("nginx_websocket_locations", {}, False),
+        ("nginx_websocket_locations", {"/realtime/": SERVER, "/a/b-c_d.e~f": "10.80.1.2:65535"}, False),
+        ("nginx_websocket_locations", {"/": SERVER}, True),
+        ("nginx_websocket_locations", {"realtime/": SERVER}, True),
+        ("nginx_websocket_locations", {"/a b/": SERVER}, True),
+        ("nginx_websocket_locations", {"/a/ { return 200; } location /b/": SERVER}, True),
+        ("nginx_websocket_locations", {"/a/;": SERVER}, True),
+        ("nginx_websocket_locations", {"/a/\n": SERVER}, True),
+        ("nginx_websocket_locations", {"/$uri/": SERVER}, True),
+        ("nginx_websocket_locations", {"/a/": "localhost:8888"}, True),
+        ("nginx_websocket_locations", {"/a/": "127.0.0.1"}, True),
+        ("nginx_websocket_locations", {"/a/": "127.0.0.1:0"}, True),
+        ("nginx_websocket_locations", {"/a/": "127.0.0.1:65536"}, True),
+        ("nginx_websocket_locations", {"/a/": "127.0.0.1:8888\n"}, True),
+        ("nginx_websocket_locations", {"/a/": "127.0.0.1:8888; include /etc/passwd"}, True),
+        ("nginx_websocket_locations", {"/a/": 8888}, True),
+        ("nginx_websocket_locations", {"/a/": None}, True),
+        ("nginx_websocket_locations", ["/a/"], True),
+        ("web2py_app_services", {}, False),
+        ("web2py_app_services", {"realtime": "-m gluon.contrib.websocket_messaging -p 8888"}, False),
+        ("web2py_app_services", {"../realtime": "a.py"}, True),
+        ("web2py_app_services", {"realtime": "a.py\nUser=root"}, True),
+        ("web2py_app_services", {"realtime": ["a.py"]}, True),
+        ("web2py_app_services", {"realtime": ""}, True),
+    ],
+)
+def test_what_no_stage_gets(settings: dict[str, Any], setting: str, value: Any, refused: bool) -> None:
+    """It is written into files on the hosts, and nothing but what it is for can be."""
+    assert refused_by_preflight({**settings, setting: value}, setting) == refused
+
+
+@pytest.mark.parametrize(
+    ("setting", "good", "bad"),
+    [
+        ("nginx_websocket_timeout", [1, 3600, "60"], [0, -1, "1h", "60; include x", 1000000]),
+        ("nginx_uwsgi_max_temp_file_size", ["1024m", "2G", 0, "65536"], ["", "much", "1m; x", "1m\n", "-1"]),
+    ],
+)
+def test_what_may_be_left_out(settings: dict[str, Any], setting: str, good: list[Any], bad: list[Any]) -> None:
+    (rule,) = [rule["holds"] for rule in settings["__preflight_rules"] if setting in rule["holds"]]
+    assert setting not in settings
+
+    def holds(world: dict[str, Any]) -> bool:
+        return bool(Templar(DataLoader(), world).template(rule))
+
+    assert holds(settings)
+    assert all(holds({**settings, setting: value}) for value in good)
+    assert not any(holds({**settings, setting: value}) for value in bad)

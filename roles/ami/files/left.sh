@@ -19,7 +19,10 @@ find /var/log/journal -xdev -type f -size +9M 2> /dev/null | say "journal"
 find /var/lib/web2py/*/errors /var/lib/web2py/*/sessions -type f 2> /dev/null | say "the application's trace"
 find /var/tmp -mindepth 1 -xdev ! -path '*/systemd-private-*' 2> /dev/null | say "temporary file"
 find /etc/pip.conf 2> /dev/null | say "settings of pip"
-for tool in gcc cc make; do
-    command -v "$tool" 2> /dev/null | say "compiler"
-done
+# Where the application has packages of Debian (argument: how many), these may have brought one.
+if [ "${1:-0}" -eq 0 ]; then
+    for tool in gcc cc make; do
+        command -v "$tool" 2> /dev/null | say "compiler"
+    done
+fi
 exit 0
