@@ -91,6 +91,12 @@ test-localcloud test-e2e test-webtier test-loadtest test-roles: tools images .ve
 loadtest: known-env tools ## Load what is deployed, judge it by the SLO, write a report
 	@ansible-playbook -i inventory/$(ENV) playbooks/loadtest.yml $(ARGS)
 
+# The figures as they come out, whatever the verdict is, which is the exit code.
+.PHONY: claims
+claims: known-env tools ## Run all load tests, and write their figures into docs/performance.md
+	@ansible-playbook -i inventory/$(ENV) playbooks/loadtest.yml -e loadtest_scenarios=ladder,sustained,burst,scale,chaos $(ARGS); \
+	  verdict=$$?; python -m loadtest claims --environment $(ENV) && exit $$verdict
+
 .PHONY: benchmark
 benchmark: tools images ## Measure what a request costs, beside the older set-up, Flask, py4web and bare WSGI
 	@python -m benchmarks $(ARGS)

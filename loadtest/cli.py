@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadtest import actions, report, scenario, target, uptime
+from loadtest import actions, claims, report, scenario, target, uptime
 from loadtest.errors import LoadtestError
 from loadtest.progress import Playbook, Progress
 from loadtest.run import Run
@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("--results", type=Path, help="directory of the results (default: .deploy/ENVIRONMENT/loadtest)")
     again = commands.add_parser("report", help="write the report of a run again")
     again.add_argument("directory", type=Path)
+    figures = commands.add_parser("claims", help="put each scenario's newest figures into docs/performance.md")
+    figures.add_argument("--environment", default="local", help="name of a directory in inventory/ (default: local)")
     uptime.add_arguments(
         commands.add_parser("uptime", help="compute group size and warm capacity from measured figures")
     )
@@ -47,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.command == "report":
             print(report.write(options.directory))
+            return 0
+        if options.command == "claims":
+            print(claims.write(target.deploy_directory(options.environment) / "loadtest"))
             return 0
         if options.command == "uptime":
             return uptime.run(options)

@@ -1,0 +1,89 @@
+"""The figures of docs/performance.md: those of each scenario's newest run, as it came out, and where it ran."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from loadtest import scenario
+from loadtest.errors import LoadtestError
+
+PAGE = Path(__file__).parents[1] / "docs/performance.md"
+BEGIN, END = "<!-- figures: make claims -->\n", "<!-- end -->"
+COLUMNS = ("scenario", "requests", "succeeded, %", "mean, ms", "p99, ms", "longest, ms", "requests/s", "SLO, goals")
+
+
+def write(results: Path, page: Path = PAGE) -> Path:
+    """Put the figures into the page, in place of those that are there. Raises LoadtestError when there are none."""
+    runs = newest(results)
+    if not runs:
+        raise LoadtestError(
+            f"no run has come to its end in {results}", look="loadtest/README.md", type_this="make claims"
+        )
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text("\n".join([before + BEGIN, *table(runs), "", machine() + "\n", END]) + after)
+    return page
+
+
+def newest(results: Path) -> list[dict[str, Any]]:
+    """Result of the newest run of each of the project's scenarios that was not cut short."""
+    found = []
+    for name in scenario.names():
+        for directory in sorted(results.glob(f"*-{name}"), reverse=True):
+            try:
+                result = json.loads((directory / "result.json").read_text())
+            except (OSError, ValueError):
+                continue
+            if result.get("scenario") == name and not result["interrupted"]:
+                found.append(result)
+                break
+    return found
+
+
+def table(runs: list[dict[str, Any]]) -> Iterator[str]:
+    yield f"| {' | '.join(COLUMNS)} |"
+    yield "|" + "---|" * len(COLUMNS)
+    for result in runs:
+        verdict = ["**" + missed(result["verdict"]) + "**" if missed(result["verdict"]) else "met"]
+        # ab's steps are tests of their own; the others are one.
+        parts = result["parts"] if result["tool"] == "ab" else [result["total"]]
+        for part in parts:
+            name = f"{result['scenario']}: {part['name']}" if result["tool"] == "ab" else result["scenario"]
+            yield f"| {' | '.join([name, *figures(part), *verdict])} |"
+            verdict = [""]
+
+
+def missed(verdict: list[Mapping[str, Any]]) -> str:
+    lines = [line for line in verdict if not line["met"]]
+    return ", ".join(f"{'goal' if line['kind'] == 'goal' else 'SLO'} missed: {line['text']}" for line in lines)
+
+
+def figures(part: Mapping[str, Any]) -> list[str]:
+    percent = part["success_percent"]
+    return [
+        f"{part['requests']:,}",
+        # Never rounded up to all of them.
+        "-" if percent is None else "100" if part["succeeded"] == part["requests"] else f"{min(percent, 99.9999):.4f}",
+        *("-" if part[key] is None else f"{part[key]:,.1f}" for key in ("mean_ms", "p99_ms", "max_ms")),
+        "-" if part["rate"] is None else f"{part['rate']:,.0f}",
+    ]
+
+
+def machine() -> str:
+    """What it ran on, and of which commit."""
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=10", "--exclude=*", "--dirty=, with changes"],
+        cwd=PAGE.parent, capture_output=True, text=True, check=False,
+    ).stdout.strip()  # fmt: skip
+    return (
+        f"Commit {commit or 'unknown'}, on {os.cpu_count()} cores ({model[1] if model else 'of an unknown kind'}) and "
+        f"{memory:.0f} GiB, which generator, load balancer, instances and database share."
+    )
