@@ -7,6 +7,7 @@ role web2py_app (SETTINGS, in web2py's directory); without them web2py is left a
 import configparser
 import contextlib
 import datetime
+import hmac
 import json
 import time
 from pathlib import Path
@@ -63,6 +64,11 @@ class Shared:
             # It comes with the settings of the database, which may still be on its way.
             if key.exists():
                 web2py_shared_sessions.keep_in_cookies(self.application, key.read_text())
+        # Both files come with the settings of the database.
+        auth_key = self.private / "auth.key"
+        if self.application and auth_key.exists():
+            cookie_key = hmac.digest(auth_key.read_bytes(), b"sessions in cookies", "sha512").hex()
+            web2py_shared_sessions.share_cookie_key(self.application, cookie_key)
         if self.has("tickets", "database"):
             web2py_shared_tickets.keep_in_database(self.application, self.database)
         if self.has("uploads", "database"):
