@@ -97,6 +97,9 @@ class Visitor:
         data = {**Forms(page.text).with_fields(names), **form.form}
         # A form with a file is in parts also where none is chosen.
         answer = self.ask(page.url, data=data, files={form.file: file} if form.file else None)
+        assert not re.search(r'id="\w+__error"', answer.text), (
+            f"{answer.url} does not accept it:\n{answer.text[:10000]}"
+        )
         assert form.says in answer.text, f"{answer.url} does not say {form.says}:\n{answer.text[:10000]}"
         return answer
 
