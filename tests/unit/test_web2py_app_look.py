@@ -105,6 +105,10 @@ def test_what_can_work_is_no_error(look: ModuleType, application: Callable[..., 
         ),
         ({"controllers__a": "def a(): return cache.disk('k', f)\n"}, "controllers/a.py uses cache.disk"),
         ({"controllers__a": "def a(): return auth.wiki()\n"}, "controllers/a.py uses auth.wiki()"),
+        (
+            {"models__db": CONFIGURED + "db.define_table('a', Field('b'), Field('createdOn', 'date'))\n"},
+            "models/db.py has fields with capital letters, such as createdOn",
+        ),
         ({"models__a": "key = cache.ram('key', make, None)\n"}, "models/a.py keeps something in cache.ram for good"),
         ({"models__a": "key = cache.ram('key', make, time_expire=None)\n"}, "models/a.py keeps something in cache.ram"),
         (
@@ -130,6 +134,12 @@ def test_what_is_different_is_said(
         {"models__db": f"if gae:\n    db = DAL('firestore')\nelse:\n    {CONFIGURED}"},
         {"models__db": CONFIGURED + 'auth = Auth(db, host_names=configuration.get("host.names"))\n'},
         {"modules__a": "import requests_of_ours, urllib.parse\n"},
+        {
+            "models__db": CONFIGURED.replace("pool_size=1", "entity_quoting=False")
+            + "db.define_table('a', Field('bC'))\n"
+        },
+        {"models__db": CONFIGURED + "db.define_table('A', Field('b'), Field('bC', rname='bc'))\n"},
+        {"controllers__a": "form = SQLFORM.factory(Field('bC'))\n"},
         {"models__a": "def a(): return cache.ram('a', f, 60) + cache.ram('b', f) + cache.ram('c', f, time_expire=0)\n"},
         {"models__a": "Field('a', 'upload', uploadfolder=os.path.join(request.folder, 'uploads', 'a'))\n"},
     ],

@@ -10,6 +10,7 @@ import datetime
 import hmac
 import json
 import time
+import urllib.parse
 from pathlib import Path
 
 import web2py_shared_database
@@ -65,10 +66,8 @@ class Shared:
             if key.exists():
                 web2py_shared_sessions.keep_in_cookies(self.application, key.read_text())
         # Both files come with the settings of the database.
-        auth_key = self.private / "auth.key"
-        if self.application and auth_key.exists():
-            cookie_key = hmac.digest(auth_key.read_bytes(), b"sessions in cookies", "sha512").hex()
-            web2py_shared_sessions.share_cookie_key(self.application, cookie_key)
+        if self.application and (key := cookie_key(self.private / "appconfig.ini")):
+            web2py_shared_sessions.share_cookie_key(self.application, key)
         if self.has("tickets", "database"):
             web2py_shared_tickets.keep_in_database(self.application, self.database)
         if self.has("uploads", "database"):
@@ -118,6 +117,18 @@ class Shared:
             if count < ROWS:
                 break
         return removed
+
+
+def cookie_key(settings):
+    """The same on every host, and nobody else's: it follows the database's password. "" where there is none.
+
+    Not private/auth.key: an application may bring its own, which is no secret where its source is none.
+    """
+    try:
+        password = urllib.parse.urlsplit(web2py_shared_database.uri(settings)).password
+    except (configparser.Error, ValueError):
+        return ""
+    return hmac.digest(password.encode(), b"sessions in cookies", "sha512").hex() if password else ""
 
 
 def needs_session(settings):

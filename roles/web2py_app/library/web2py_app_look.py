@@ -263,6 +263,33 @@ def wiki(application: Application) -> str:
     return files and f"{files} uses auth.wiki(), whose tables no migration makes: call it in a model, too."
 
 
+def capital_letters(application: Application) -> str:
+    """pydal makes a column in lower case and then asks for the other: github.com/web2py/pydal/issues/491."""
+    options = {
+        keyword.arg
+        for _, name, call in application.calls("models/")
+        if name.split(".")[-1] == "DAL"
+        for keyword in call.keywords
+        if isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+    }
+    if options & {"entity_quoting", "ignore_field_case"}:
+        return ""
+    files, names = set(), []
+    for path, name, table in application.calls("models/"):
+        if name.split(".")[-1] == "define_table":
+            for field in table.args:
+                if isinstance(field, ast.Call) and field.args and dotted(field.func).split(".")[-1] == "Field":
+                    called = field.args[0].value if isinstance(field.args[0], ast.Constant) else ""
+                    own_column = any(keyword.arg == "rname" for keyword in field.keywords)
+                    if isinstance(called, str) and called != called.lower() and not own_column:
+                        files.add(path)
+                        names.append(called)
+    return files_with(iter(files)) and (
+        f"{files_with(iter(files))} has fields with capital letters, such as {names[0]}, which pydal doesn't find in "
+        "PostgreSQL: DAL(..., entity_quoting=False)."
+    )
+
+
 def mails_of_auth(application: Application) -> str:
     """Auth makes its links, those to a forgotten password among them, for hosts that it was told only."""
     files = files_with(
@@ -277,8 +304,8 @@ def mails_of_auth(application: Application) -> str:
 
 
 NOTICES: list[Callable[[Application], str]] = [
-    broken_modules, other_stores, mails_of_auth, cron, scheduler, talkers, disk_cache, kept_in_a_process,
-    opened_uploads, wiki,
+    broken_modules, other_stores, capital_letters, mails_of_auth, cron, scheduler, talkers, disk_cache,
+    kept_in_a_process, opened_uploads, wiki,
 ]  # fmt: skip
 
 
