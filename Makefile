@@ -16,7 +16,7 @@ ready := tools $(if $(shell grep -s '^cloud: local' 'inventory/$(ENV)/group_vars
 
 .PHONY: help
 help: ## List what can be typed
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo; echo "  ENV=aws does it on AWS, which costs money: docs/aws.md"
 
 ##### Deploy
@@ -86,6 +86,11 @@ test-loadtest: PART := loadtest ## Test the load generator
 test-roles: PART := roles ## Test each role alone, with molecule
 test-localcloud test-e2e test-webtier test-loadtest test-roles: tools images .venv/.installed-dev
 	@python -m pytest tests/$(PART) $(ARGS)
+
+# Not part of test-all: what APPLICATIONS names is elsewhere, and may have moved.
+.PHONY: test-applications
+test-applications: tools images .venv/.installed-dev ## Test others' applications on a fleet: APPLICATIONS=mine.yml for more of them
+	@python -m pytest tests/applications $(ARGS)
 
 .PHONY: loadtest
 loadtest: known-env tools ## Load what is deployed, judge it by the SLO, write a report

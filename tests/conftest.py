@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
 LAST_LINES = 200  # of a log, beside a failure
-ORDER = ("lint", "unit", "loadtest", "localcloud", "roles", "webtier", "e2e")
+ORDER = ("lint", "unit", "loadtest", "localcloud", "roles", "webtier", "e2e", "applications")
 
 
 def part(item: pytest.Item) -> str:

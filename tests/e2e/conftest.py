@@ -1,49 +1,28 @@
 """A stack for each file of this directory, and one for the files of a story.
 
-E2E_PORT (default 14666) and E2E_CIDR (default 10.97.0.0/16) set them apart from other runs on the same machine. The
-story's port is E2E_PORT + 10; its region and its CIDR are those of docs/change-it.md, which it follows. With E2E_GO_ON
-set, a story goes on after a test that failed.
+Where they are, and how tests build on each other: deployments.py. The story's port is E2E_PORT + 10; its region and its
+CIDR are those of docs/change-it.md, which it follows.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from deployments import CIDR, LIMIT, PORT, copy_of_the_project, in_order, taken_down  # noqa: F401 -- fixtures, two
 from project_copy import Project
 from stack import edit
 from waiting import PATIENCE
 
-PORT = int(os.environ.get("E2E_PORT", "14666"))
-CIDR = os.environ.get("E2E_CIDR", "10.97.0.0/16")
 LAUNCH_TIMEOUT = "launch_timeout: 60"  # seconds, enough for a machine that does nothing else
-
-
-def taken_down(project: Project) -> Iterator[Project]:
-    """The project; whatever a failed test leaves is removed at the end."""
-    project.localcloud("down")  # what an interrupted run left behind
-    try:
-        yield project
-    finally:
-        project.end_playbooks()
-        project.localcloud("down")
-
-
-LIMIT = 1800  # seconds for a test: some deploy from nothing, beside others
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LIMIT))
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    yield from taken_down(Project.copy_to(tmp_path_factory.mktemp("e2e") / "project", PORT, CIDR))
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +48,6 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     yield from taken_down(project)
 
 
-_broken: dict[str, str] = {}
 _figures: list[str] = []
 
 
@@ -85,20 +63,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("measured")
         for line in _figures:
             terminalreporter.line(line)
-
-
-@pytest.fixture(autouse=True)
-def _in_order(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The tests of a file marked as a story build on each other, also those of all files whose mark has the same name:
-    the first that fails ends it."""
-    mark = request.node.get_closest_marker("story")
-    if mark is None:
-        yield
-        return
-    name = mark.args[0] if mark.args else request.module.__name__
-    if name in _broken and not os.environ.get("E2E_GO_ON"):
-        pytest.skip(f"{_broken[name]} failed before")
-    failed = request.session.testsfailed
-    yield
-    if request.session.testsfailed > failed:
-        _broken[name] = request.node.name

@@ -52,6 +52,10 @@ def test_own_application_has_nothing_to_be_said(look: ModuleType) -> None:
         ),
         ({"models__db": "db = DAL()\n"}, "sqlite://dummy.db"),
         ({"models__db": 'db = DAL(uri="sqlite://a.db", pool_size=1)\n'}, "sqlite://a.db"),
+        (
+            {"models__a": CONFIGURED, "models__b": 'if local:\n    db = DAL("sqlite://a.db")\nelse:\n    db = DAL()\n'},
+            "models/b.py connects db to sqlite://a.db",
+        ),
         ({"private__appconfig.json": "{}"}, "private/appconfig.json would no longer be read"),
     ],
 )
@@ -68,6 +72,9 @@ def test_what_cannot_work_is_an_error(
         {"models__db": CONFIGURED},
         {"models__db": "if on_gae:\n    db = DAL('firestore')\nelse:\n    " + CONFIGURED},
         {"models__db": 'db = DAL("sqlite:memory:")\n' + CONFIGURED},
+        {"models__a": CONFIGURED, "models__b": "if other:\n    db = DAL('sqlite://a.db')\nelse:\n    " + CONFIGURED},
+        {"models__a": CONFIGURED, "models__b": "other = DAL('sqlite://a.db')\n"},
+        {"models__a": "db = DAL('sqlite://a.db')\n", "models__b": CONFIGURED},
         {"models__db": "# -*- coding: latin-1 -*-\n" + CONFIGURED},
         {"private__appconfig.json": "{}", "private__appconfig.ini": "[app]\n"},
         # Newer than the oldest Python that this may run with.
@@ -98,6 +105,16 @@ def test_what_can_work_is_no_error(look: ModuleType, application: Callable[..., 
         ),
         ({"controllers__a": "def a(): return cache.disk('k', f)\n"}, "controllers/a.py uses cache.disk"),
         ({"controllers__a": "def a(): return auth.wiki()\n"}, "controllers/a.py uses auth.wiki()"),
+        (
+            {"models__db": CONFIGURED + "db.define_table('a', Field('b'), Field('createdOn', 'date'))\n"},
+            "models/db.py has fields with capital letters, such as createdOn",
+        ),
+        ({"models__a": "key = cache.ram('key', make, None)\n"}, "models/a.py keeps something in cache.ram for good"),
+        ({"models__a": "key = cache.ram('key', make, time_expire=None)\n"}, "models/a.py keeps something in cache.ram"),
+        (
+            {"controllers__a": "def a(): return open(os.path.join(request.folder, 'uploads', request.args(0)))\n"},
+            "controllers/a.py looks for files in uploads/",
+        ),
     ],
 )
 def test_what_is_different_is_said(
@@ -113,8 +130,18 @@ def test_what_is_different_is_said(
     "files",
     [
         {"cron__crontab": "# nothing\n"},
+        {"models__db": f"if gae:\n    db = DAL('google:datastore+ndb')\nelse:\n    {CONFIGURED}"},
+        {"models__db": f"if gae:\n    db = DAL('firestore')\nelse:\n    {CONFIGURED}"},
         {"models__db": CONFIGURED + 'auth = Auth(db, host_names=configuration.get("host.names"))\n'},
         {"modules__a": "import requests_of_ours, urllib.parse\n"},
+        {
+            "models__db": CONFIGURED.replace("pool_size=1", "entity_quoting=False")
+            + "db.define_table('a', Field('bC'))\n"
+        },
+        {"models__db": CONFIGURED + "db.define_table('A', Field('b'), Field('bC', rname='bc'))\n"},
+        {"controllers__a": "form = SQLFORM.factory(Field('bC'))\n"},
+        {"models__a": "def a(): return cache.ram('a', f, 60) + cache.ram('b', f) + cache.ram('c', f, time_expire=0)\n"},
+        {"models__a": "Field('a', 'upload', uploadfolder=os.path.join(request.folder, 'uploads', 'a'))\n"},
     ],
 )
 def test_what_is_as_on_one_machine_is_not_said(

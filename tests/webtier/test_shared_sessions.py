@@ -245,12 +245,15 @@ def test_application_that_names_a_store_keeps_it(fleet: list[Lab], visitor: Visi
             assert newcomer.keep("own") == newcomer.kept == newcomer.kept == "own"
         assert fleet[0].sql(ROWS) == before
         assert fleet[0].sql("SELECT count(*) FROM own_welcome") >= [(8,)]
-    with model(fleet, "session.connect(request, response, cookie_key='own')"):
-        for _ in range(8):
-            newcomer = Visitor(fleet)
-            assert newcomer.keep("own") == newcomer.kept == newcomer.kept == "own"
-            assert "session_data_welcome" in newcomer.cookies
-        assert fleet[0].sql(ROWS) == before
+    # As in web2py's own application `examples`: a key that each process makes.
+    made = "cache.ram('cookie_key', lambda: __import__('uuid').uuid4().hex, None)"
+    for key in ("'own'", made):
+        with model(fleet, f"session.connect(request, response, cookie_key={key})"):
+            for _ in range(8):
+                newcomer = Visitor(fleet)
+                assert newcomer.keep("own") == newcomer.kept == newcomer.kept == "own"
+                assert "session_data_welcome" in newcomer.cookies
+            assert fleet[0].sql(ROWS) == before
 
 
 def test_sessions_in_cookies(host: Web, fleet: list[Lab]) -> None:

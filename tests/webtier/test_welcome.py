@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import tarfile
-from io import BytesIO
-from pathlib import Path
 
 import pytest
-import yaml
+import web2py_release
 from web_host import MIGRATED, PROBE, Visitor, Web, answers
 
-from benchmarks.lab import PROJECT_ROOT, Lab, wait_until
+from benchmarks.lab import Lab, wait_until
 
 USER = "/default/user"
 ADA = "ada@example.com"
 
 
-def release(directory: Path) -> Path:
-    """Where `welcome` of the release that hosts get is, from the clone that a deployment left, or from a new one."""
-    pins = yaml.safe_load((PROJECT_ROOT / "roles/web2py/defaults/main.yml").read_text())
-    clone, commit = PROJECT_ROOT / ".cache/web2py.git", pins["web2py_commit"]
-    if not clone.exists():
-        clone = directory / "web2py.git"
-        tag = f"--branch=v{pins['web2py_version']}"
-        subprocess.run(
-            ["git", "clone", "--quiet", "--bare", "--depth=1", tag, pins["web2py_repository"], clone], check=True
-        )
-    archive = ["git", "-C", str(clone), "archive", commit, "applications/welcome"]
-    with tarfile.open(fileobj=BytesIO(subprocess.run(archive, check=True, capture_output=True).stdout)) as contents:
-        contents.extractall(directory, filter="data")
-    return directory / "applications/welcome"
-
-
 @pytest.fixture(scope="module")
 def fleet(host: Web, tmp_path_factory: pytest.TempPathFactory) -> list[Lab]:
-    source = release(tmp_path_factory.mktemp("welcome"))
+    source = web2py_release.unpack("welcome", tmp_path_factory.mktemp("welcome"))
     first = host.become(
         **{
             **PROBE,

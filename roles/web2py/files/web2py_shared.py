@@ -7,8 +7,10 @@ role web2py_app (SETTINGS, in web2py's directory); without them web2py is left a
 import configparser
 import contextlib
 import datetime
+import hmac
 import json
 import time
+import urllib.parse
 from pathlib import Path
 
 import web2py_shared_database
@@ -63,6 +65,9 @@ class Shared:
             # It comes with the settings of the database, which may still be on its way.
             if key.exists():
                 web2py_shared_sessions.keep_in_cookies(self.application, key.read_text())
+        # Both files come with the settings of the database.
+        if self.application and (key := cookie_key(self.private / "appconfig.ini")):
+            web2py_shared_sessions.share_cookie_key(self.application, key)
         if self.has("tickets", "database"):
             web2py_shared_tickets.keep_in_database(self.application, self.database)
         if self.has("uploads", "database"):
@@ -112,6 +117,18 @@ class Shared:
             if count < ROWS:
                 break
         return removed
+
+
+def cookie_key(settings):
+    """The same on every host, and nobody else's: it follows the database's password. "" where there is none.
+
+    Not private/auth.key: an application may bring its own, which is no secret where its source is none.
+    """
+    try:
+        password = urllib.parse.urlsplit(web2py_shared_database.uri(settings)).password
+    except (configparser.Error, ValueError):
+        return ""
+    return hmac.digest(password.encode(), b"sessions in cookies", "sha512").hex() if password else ""
 
 
 def needs_session(settings):

@@ -1,7 +1,7 @@
 """Sessions that every instance of the fleet has: in the application's database, or in encrypted cookies.
 
 They take the place of web2py's files for an application that names no store itself. One whose models do, with
-`session.connect(request, response, db)` or a `cookie_key`, keeps it, and is left alone from then on.
+`session.connect(request, response, db)` or a `cookie_key`, keeps it, and is left alone from then on, but for the key.
 """
 
 import base64
@@ -116,6 +116,25 @@ def keep_in_cookies(application, key):
 
     _take_over(application, connect_cookie)
     Session._try_store_in_cookie = store_in_cookie
+
+
+def share_cookie_key(application, key):
+    """Where the application itself keeps its sessions in cookies, they are encrypted with this key.
+
+    Its own may be another in each process: web2py's application `examples` makes one when it is first asked.
+    """
+    connect = Session.connect
+    signature = inspect.signature(connect)
+
+    @functools.wraps(connect)
+    def connect_session(*args, **options):
+        given = signature.bind(*args, **options)
+        request = given.arguments.get("request") or current.request
+        if given.arguments.get("cookie_key") and request.application == application:
+            given.arguments["cookie_key"] = key
+        return connect(*given.args, **given.kwargs)
+
+    Session.connect = connect_session
 
 
 def mend_cookies():

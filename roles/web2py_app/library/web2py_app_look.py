@@ -60,6 +60,8 @@ TALKERS += (
 # Syntax that is newer than the Python of this machine may be: hosts have a newer one.
 NEWER_SYNTAX = re.compile(r"""[fF][rR]?["']|^\s*(type\s+\w+|(async\s+)?def\s+\w+\s*\[|class\s+\w+\s*\[)""")
 PYTHON_OF_HOSTS = (3, 13)
+# What web2py's scaffolding connects to on Google's App Engine, and what holds nothing.
+ELSEWHERE = re.compile(r"^(firestore|gae|google:)|memory")
 
 
 class Application:
@@ -113,13 +115,29 @@ def dotted(node: ast.expr) -> str:
 
 def stores(application: Application) -> list[tuple[str, str | None]]:
     """(path, address) of each database that the models connect to; None: the address is not in the source."""
-    found = []
-    for path, name, call in application.calls("models/"):
-        if name.split(".")[-1] == "DAL":
-            address = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "uri"), None)
-            literal = address.value if isinstance(address, ast.Constant) else None
-            found.append((path, literal if isinstance(literal, str) else None if address else "sqlite://dummy.db"))
-    return found
+    calls = application.calls("models/")
+    return [(path, address_of(call)) for path, name, call in calls if name.split(".")[-1] == "DAL"]
+
+
+def address_of(call: ast.Call) -> str | None:
+    address = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "uri"), None)
+    literal = address.value if isinstance(address, ast.Constant) else None
+    return literal if isinstance(literal, str) else None if address else "sqlite://dummy.db"
+
+
+def replaced_stores(application: Application) -> Iterator[tuple[str, str, str]]:
+    """(path, name, address) of each variable that a model connects to a database, and a later one to SQLite only."""
+    connections: dict[str, dict[str, list[str | None]]] = {}  # variable -> path, in the order that web2py runs them
+    for path, tree in application.trees.items():
+        for node in ast.walk(tree) if path.startswith("models/") else ():
+            call = node.value if isinstance(node, ast.Assign) else None
+            if isinstance(call, ast.Call) and dotted(call.func).split(".")[-1] == "DAL":
+                for name in filter(None, map(dotted, node.targets)):
+                    connections.setdefault(name, {}).setdefault(path, []).append(address_of(call))
+    for name, paths in connections.items():
+        path, addresses = list(paths.items())[-1]
+        if len(paths) > 1 and all(map(is_sqlite, addresses)):
+            yield path, name, str(addresses[0])
 
 
 def errors(application: Application) -> Iterator[str]:
@@ -134,6 +152,12 @@ def errors(application: Application) -> Iterator[str]:
             f"{path} keeps its data in {address}, a file that each instance would have for itself. Let it say "
             'DAL(configuration.get("db.uri"), ...) with configuration = AppConfig(): deployment writes [db] into '
             "private/appconfig.ini."
+        )
+    elif replaced := next(replaced_stores(application), None):
+        path, name, address = replaced
+        yield (
+            f"{path} connects {name} to {address}, a file that each instance would have for itself, after an earlier "
+            f"model has connected it to another database. Leave {name} as it is there."
         )
     private = application.root / "private"
     if (private / "appconfig.json").exists() and not (private / "appconfig.ini").exists():
@@ -158,7 +182,7 @@ def broken_modules(application: Application) -> str:
 
 
 def other_stores(application: Application) -> str:
-    found = (path for path, address in stores(application) if address and "memory" not in address)
+    found = (path for path, address in stores(application) if address and not ELSEWHERE.search(address))
     files = files_with(found)
     return (
         files and f'{files} names a database in the source. The one of this deployment is configuration.get("db.uri").'
@@ -202,9 +226,69 @@ def disk_cache(application: Application) -> str:
     return files and f"{files} uses cache.disk, which each instance has for itself and loses."
 
 
+def kept_in_a_process(application: Application) -> str:
+    def is_for_good(call: ast.Call) -> bool:
+        until = (
+            call.args[2]
+            if len(call.args) > 2
+            else next((k.value for k in call.keywords if k.arg == "time_expire"), ast.Constant(0))
+        )
+        return isinstance(until, ast.Constant) and until.value is None
+
+    files = files_with(path for path, name, call in application.calls() if name == "cache.ram" and is_for_good(call))
+    return files and f"{files} keeps something in cache.ram for good, and each process of each instance has its own."
+
+
+def opened_uploads(application: Application) -> str:
+    """What has a place of its own for uploads may well go there."""
+
+    def paths() -> Iterator[str]:
+        folders = {
+            id(node)
+            for _, name, call in application.calls()
+            for keyword in call.keywords
+            if keyword.arg == "uploadfolder"
+            for node in ast.walk(keyword.value)
+        }
+        for path, name, call in application.calls():
+            parts = [part.value for part in call.args if isinstance(part, ast.Constant)]
+            if name.endswith("path.join") and id(call) not in folders and "uploads" in parts:
+                yield path
+
+    files = files_with(paths())
+    return files and f"{files} looks for files in uploads/, and there are none: field.retrieve(name) opens an upload."
+
+
 def wiki(application: Application) -> str:
     files = files_with(path for path, name, _ in application.calls("controllers/") if name == "auth.wiki")
     return files and f"{files} uses auth.wiki(), whose tables no migration makes: call it in a model, too."
+
+
+def capital_letters(application: Application) -> str:
+    """pydal makes a column in lower case and then asks for the other: github.com/web2py/pydal/issues/491."""
+    options = {
+        keyword.arg
+        for _, name, call in application.calls("models/")
+        if name.split(".")[-1] == "DAL"
+        for keyword in call.keywords
+        if isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+    }
+    if options & {"entity_quoting", "ignore_field_case"}:
+        return ""
+    files, names = set(), []
+    for path, name, table in application.calls("models/"):
+        if name.split(".")[-1] == "define_table":
+            for field in table.args:
+                if isinstance(field, ast.Call) and field.args and dotted(field.func).split(".")[-1] == "Field":
+                    called = field.args[0].value if isinstance(field.args[0], ast.Constant) else ""
+                    own_column = any(keyword.arg == "rname" for keyword in field.keywords)
+                    if isinstance(called, str) and called != called.lower() and not own_column:
+                        files.add(path)
+                        names.append(called)
+    return files_with(iter(files)) and (
+        f"{files_with(iter(files))} has fields with capital letters, such as {names[0]}, which pydal doesn't find in "
+        "PostgreSQL: DAL(..., entity_quoting=False)."
+    )
 
 
 def mails_of_auth(application: Application) -> str:
@@ -265,7 +349,8 @@ def routes(application: Application) -> str:
 
 
 NOTICES: list[Callable[[Application], str]] = [
-    broken_modules, other_stores, mails_of_auth, cron, scheduler, talkers, disk_cache, wiki, routes,
+    broken_modules, other_stores, capital_letters, mails_of_auth, cron, scheduler, talkers, disk_cache,
+    kept_in_a_process, opened_uploads, wiki, routes,
 ]  # fmt: skip
 
 
