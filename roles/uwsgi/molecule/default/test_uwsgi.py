@@ -18,6 +18,11 @@ def test_two_processes_for_each_core(host):
     assert len(workers(host)) == 2 * int(host.check_output("nproc"))
 
 
+def test_nginx_goes_first(host):
+    for worker in workers(host):
+        assert int(host.check_output("ps --no-headers -o ni --pid %s", worker)) == 5
+
+
 def test_sockets_are_for_nginx_only(host):
     for path in SOCKETS:
         socket = host.file(path)
