@@ -60,7 +60,7 @@ secret: known-env $(ready) ## Keep a secret of the application, for web2py_app_s
 	@ansible-playbook -i inventory/$(ENV) playbooks/secret.yml $(ARGS)
 
 .PHONY: uploads
-uploads: known-env tools ## Bring uploads of another machine into the database: ARGS='-e archive=uploads.tar.gz'
+uploads: known-env tools ## Bring uploads of another machine to where all instances have them: ARGS='-e archive=uploads.tar.gz'
 	@ansible-playbook -i inventory/$(ENV) playbooks/uploads.yml $(ARGS)
 
 .PHONY: url

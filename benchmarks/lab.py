@@ -136,6 +136,11 @@ class Lab:
         return self._address(self.database)
 
     @property
+    def gateway(self) -> str:
+        """The address of this machine in the lab's network."""
+        return str(self._docker.networks.get(self.name).attrs["IPAM"]["Config"][0]["Gateway"])
+
+    @property
     def url(self) -> str:
         return f"http://{self.address}"
 

@@ -78,6 +78,7 @@ def everything() -> list[list[Group]]:
             cloud("l*"),
             ends("main_job"),
             ends("killed", "environments"),
+            ends("uploads_in_s3"),
             ends("aws_inventory", "bad_input", "recipes"),
             [TESTS / "loadtest", *MEASURED],
         ],

@@ -54,7 +54,7 @@ class Settings:
 
     @property
     def metadata_directory(self) -> Path:
-        """Where the instance metadata service's socket and key are."""
+        """Where the sockets of the instances' services are, and the key of the metadata service."""
         return self.home / "metadata"
 
     @property

@@ -2,7 +2,7 @@
 
 It answers from moto's state at the moment of the request, so a changed tag or option is seen at once. A HAProxy on each
 VPC's network owns the address and passes requests on over a Unix socket, with the caller's address in a header
-(`reconcilers/metadata.py`). Paths, states and texts are AWS's:
+(`vpc_services.py`). Paths, states and texts are AWS's:
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-categories.html
 """
 
@@ -16,8 +16,6 @@ import json
 import logging
 import os
 import secrets
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -28,7 +26,6 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 from moto.core.utils import utcnow
 from moto.ec2.utils import filter_iam_instance_profiles
-from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
 from localcloud import backends
@@ -36,7 +33,6 @@ from localcloud.backends import API_LOCK
 from localcloud.overlay.ec2 import decoded_user_data
 
 LOGGER = logging.getLogger(__name__)
-SOCKET = "imds.sock"
 ADDRESS_HEADER, VPC_HEADER = "X-Localcloud-Address", "X-Localcloud-Vpc"  # set by HAProxy, whatever the caller sent
 TOKEN_HEADER, TTL_HEADER = "X-aws-ec2-metadata-token", "X-aws-ec2-metadata-token-ttl-seconds"
 MAX_TOKEN_TTL = 21600  # seconds
@@ -388,25 +384,3 @@ def remaining(expiration: datetime) -> float:
 
 def time_text(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-# -- serving ------------------------------------------------------------------------------------------------------
-
-
-def serve(directory: Path) -> BaseWSGIServer:
-    """Answer on the Unix socket in `directory`, in threads of its own."""
-    directory.mkdir(mode=0o700, exist_ok=True)
-    path = directory / SOCKET
-    path.unlink(missing_ok=True)
-    # A socket's path may have 107 bytes; through the directory's descriptor it is short wherever the project lies.
-    descriptor = os.open(directory, os.O_PATH)
-    try:
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(f"/proc/self/fd/{descriptor}/{SOCKET}")
-            listener.listen(64)
-            application = InstanceMetadata(Tokens.from_file(directory / "token-key"))
-            server = make_server(f"unix://{SOCKET}", 0, application, threaded=True, fd=listener.fileno())
-    finally:
-        os.close(descriptor)
-    threading.Thread(target=server.serve_forever, name="instance-metadata", daemon=True).start()
-    return server

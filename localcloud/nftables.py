@@ -26,7 +26,8 @@ KIND = "packet-filter"
 ANY = "-1"  # AWS's word for all protocols
 LINK_LOCAL = "169.254.169.254"  # instance metadata: always reachable, on AWS too
 DISCARD_PORT = 9
-LOCAL, INTERNET, NAT, BLACKHOLE = "local", "internet", "nat", "blackhole"
+HTTP, HTTPS = 80, 443
+LOCAL, INTERNET, NAT, ENDPOINT, BLACKHOLE = "local", "internet", "nat", "endpoint", "blackhole"
 RULES_FILE = "/rules.nft"
 CHECK_INTERVAL = 5  # seconds between two looks at whether the table is still there
 BRIDGED_PACKETS = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
@@ -66,7 +67,7 @@ class Interface:
 
 @dataclass(frozen=True)
 class Route:
-    """Packets to `destination` (a CIDR) go `by` local, internet (gateway), nat, or are lost: blackhole."""
+    """Packets to `destination` (a CIDR) go `by` local, internet (gateway), nat, endpoint, or are lost: blackhole."""
 
     destination: str
     by: str
@@ -74,13 +75,18 @@ class Route:
 
 @dataclass(frozen=True)
 class Vpc:
-    """A VPC on its `bridge` (a network device of this machine). `groups`: id -> group; `subnets`: CIDR -> routes."""
+    """A VPC on its `bridge` (a network device of this machine). `groups`: id -> group; `subnets`: CIDR -> routes.
+
+    `s3` is the address of S3 in it, `s3_clients` those of the interfaces that reach it.
+    """
 
     bridge: str
     cidr: str
     interfaces: tuple[Interface, ...] = ()
     groups: Mapping[str, SecurityGroup] = field(default_factory=dict)
     subnets: Mapping[str, tuple[Route, ...]] = field(default_factory=dict)
+    s3: str = ""
+    s3_clients: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -177,7 +183,8 @@ def vpc_chains(vpc: Vpc, other_cidrs: Sequence[str], all_bridges: str) -> dict[s
             ):
                 lines = [f"{match} {verdict}".lstrip() for rule in rules for match in matches(rule, members, side)]
                 chains[f"{chain(name, group_id)}_{side}"] = [*lines, "return"]
-    chains[f"{name}_egress"] = [*verdict_map("ip saddr", egress), "drop"]
+    to_s3 = [f"ip daddr {vpc.s3} tcp dport {HTTP} ip saddr {elements(vpc.s3_clients)} accept"] if vpc.s3_clients else []
+    chains[f"{name}_egress"] = [*to_s3, *verdict_map("ip saddr", egress), "drop"]
     chains[f"{name}_ingress"] = [*verdict_map("ip daddr", ingress), "drop"]
     chains[f"{name}_out"] = [f'oifname "{vpc.bridge}" goto {name}_ingress', f"goto {name}_routes"]
     # The VPC's own addresses on this machine (the router) and other VPCs can't be reached.
@@ -191,6 +198,31 @@ def vpc_chains(vpc: Vpc, other_cidrs: Sequence[str], all_bridges: str) -> dict[s
     for cidr, routes in sorted(vpc.subnets.items()):
         chains[f"{name}_{digest([cidr])}_routes"] = [*route_lines(routes, public), "drop"]
     return chains
+
+
+def reaches_s3(vpc: Vpc, interface: Interface, destination: str) -> bool:
+    """Whether an interface may send to S3, and has a way there. `destination` is one of S3's addresses on AWS."""
+    address = ipaddress.IPv4Address(destination)
+    allowed = any(
+        rule.protocol in (ANY, "tcp")
+        and any(covers(rule, port) for port in (HTTP, HTTPS))
+        and any(address in ipaddress.ip_network(cidr) for cidr in rule.cidrs)
+        for group_id in interface.groups
+        if group_id in vpc.groups
+        for rule in vpc.groups[group_id].egress
+    )
+    routes = next(
+        (found for cidr, found in vpc.subnets.items()
+         if ipaddress.IPv4Address(interface.address) in ipaddress.ip_network(cidr)), ()
+    )  # fmt: skip
+    ways = [route for route in routes if address in ipaddress.ip_network(route.destination)]
+    way = max(ways, key=lambda route: ipaddress.ip_network(route.destination).prefixlen, default=None)
+    return allowed and way is not None and (way.by in (NAT, ENDPOINT) or (way.by == INTERNET and interface.public))
+
+
+def covers(rule: Rule, port: int) -> bool:
+    """Whether a rule is about a port of TCP."""
+    return rule.protocol == ANY or rule.from_port in (None, -1) or rule.from_port <= port <= (rule.to_port or 0)
 
 
 def route_lines(routes: Iterable[Route], public: str) -> list[str]:

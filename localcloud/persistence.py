@@ -1,7 +1,7 @@
 """The API's state on disk, so that it survives `kill -9` and a reboot.
 
 The file is written after every change, to a new file that then takes the old one's place; a crash leaves the one or
-the other, never half of one.
+the other, never half of one. Large objects of S3 are files of their own beside it, written once.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 from moto.iam.models import IAMBackend
+from moto.s3.models import FakeKey
 from moto.ssm.models import ParameterDict
 
 from localcloud import backends
@@ -34,6 +35,7 @@ from localcloud.backends import API_LOCK, SERVICES, backend_dict
 from localcloud.overlay import iam
 
 LOGGER = logging.getLogger(__name__)
+LARGE = 64 * 1024  # bytes of an object that is kept in a file of its own
 
 
 class StateError(RuntimeError):
@@ -41,9 +43,22 @@ class StateError(RuntimeError):
 
 
 class _Pickler(pickle.Pickler):
-    """Pickles moto's backends; the few members that the standard pickler refuses are described here."""
+    """Pickles moto's backends; the few members that the standard pickler refuses are described here.
+
+    Contents of S3's large objects go to files in `contents`; `kept` are the names of all that the pickle refers to.
+    """
+
+    def __init__(self, file: io.BytesIO, contents: Path) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._contents = contents
+        self.kept: set[str] = set()
 
     def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is FakeKey and obj.contentsize > LARGE and not obj.disposed:
+            return _key, (
+                self._content(obj),
+                {k: v for k, v in obj.__dict__.items() if k not in ("_value_buffer", "lock")},
+            )
         if type(obj) is ParameterDict:  # a defaultdict whose __init__ takes other arguments
             return _parameter_dict, (dict(obj), dict(obj.__dict__))
         if type(obj) is collections.defaultdict and getattr(obj.default_factory, "__name__", "") == "<lambda>":
@@ -58,6 +73,39 @@ class _Pickler(pickle.Pickler):
             create, arguments, state, *_ = cast(tuple[Any, ...], obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL))
             return create, arguments, iam.without_unattached_aws_policies(state)
         return NotImplemented
+
+    def _content(self, key: FakeKey) -> Path:
+        """The file with an object's content, made if it isn't there. Its name changes with the content."""
+        facts = (key.bucket_name, key.name, key.version_id, key.etag, str(key.contentsize))
+        name = hashlib.sha256("\0".join(map(str, facts)).encode()).hexdigest()
+        path = self._contents / name
+        if not path.exists():
+            self._contents.mkdir(mode=0o700, exist_ok=True)
+            write_durably(path, key.value)
+        self.kept.add(name)
+        return path
+
+
+def _key(content: Path, attributes: dict[str, Any]) -> Any:
+    restored: Any = FakeKey.__new__(FakeKey)
+    restored.__setstate__({**attributes, "value": content.read_bytes()})
+    return restored
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """A crash leaves what was there before, or all of it."""
+    temporary = path.with_suffix(".new")
+    temporary.touch(mode=0o600)
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)  # or a power cut could bring the old file back
+    finally:
+        os.close(directory)
 
 
 def _parameter_dict(items: dict[str, Any], attributes: dict[str, Any]) -> ParameterDict:
@@ -87,6 +135,7 @@ class StateStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.contents = path.with_name("s3-contents")
         self._saved_digest = b""
         self._lock = threading.Lock()  # the API's threads and the controller save
 
@@ -106,7 +155,7 @@ class StateStore:
     def _save(self) -> bool:
         with API_LOCK:
             buffer = io.BytesIO()
-            pickler = _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL)
+            pickler = _Pickler(buffer, self.contents)
             pickler.dump(
                 {"moto": moto.__version__, "services": {service: dict(backend_dict(service)) for service in SERVICES}}
             )
@@ -114,18 +163,11 @@ class StateStore:
         digest = hashlib.sha256(content).digest()
         if digest == self._saved_digest:
             return False
-        temporary = self.path.with_suffix(".new")
-        temporary.touch(mode=0o600)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)  # or a power cut could bring the old file back
-        finally:
-            os.close(directory)
+        write_durably(self.path, content)
+        # Those of objects that are gone; only now, as the state before referred to them.
+        for path in self.contents.iterdir() if self.contents.exists() else ():
+            if path.name not in pickler.kept:
+                path.unlink()
         self._saved_digest = digest
         return True
 

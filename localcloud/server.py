@@ -38,11 +38,13 @@ def serve(settings: Settings) -> None:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
     from werkzeug.serving import make_server
 
-    from localcloud import instance_metadata, overlay
+    from localcloud import overlay, vpc_services
     from localcloud.backends import SERVICES, STATELESS
     from localcloud.controller import Controller
+    from localcloud.instance_metadata import InstanceMetadata, Tokens
     from localcloud.overlay import refusals
     from localcloud.persistence import StateStore
+    from localcloud.s3_for_instances import S3ForInstances
     from localcloud.wiring import build_reconcilers
 
     overlay.install()
@@ -69,7 +71,11 @@ def serve(settings: Settings) -> None:
 
     signal.signal(signal.SIGTERM, shut_down)
     signal.signal(signal.SIGINT, shut_down)
-    instance_metadata.serve(settings.metadata_directory)
+    directory = settings.metadata_directory
+    directory.mkdir(mode=0o700, exist_ok=True)
+    metadata = InstanceMetadata(Tokens.from_file(directory / "token-key"))
+    vpc_services.serve(directory, vpc_services.METADATA_SOCKET, metadata)
+    vpc_services.serve(directory, vpc_services.S3_SOCKET, S3ForInstances(controller.wake, store.save))
     loop = threading.Thread(target=controller.run, name="controller")
     loop.start()
     LOGGER.info("serving AWS's API on %s", settings.endpoint)

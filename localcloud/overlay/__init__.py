@@ -37,6 +37,7 @@ from localcloud.overlay import (
     traffic_sources,
     unknown_ids,
     vpc_endpoint_services,
+    vpc_endpoints,
 )
 
 
@@ -61,6 +62,7 @@ def install() -> None:
     security_groups.install()
     traffic_sources.install()
     vpc_endpoint_services.install()
+    vpc_endpoints.install()
     flow_logs.install()
     launch_templates.install()
     log_groups.install()

@@ -7,6 +7,7 @@ force when it differs. So a changed rule, a new member of a group and a replaced
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import ipaddress
 import logging
@@ -21,6 +22,7 @@ from localcloud.controller import Action, Observed
 from localcloud.docker_host import DockerHost
 from localcloud.nftables import Interface, PacketFilter, PacketFilterError, Route, Rule, SecurityGroup, Vpc
 from localcloud.overlay import rds
+from localcloud.overlay.interfaces import metadata_address
 
 LOGGER = logging.getLogger(__name__)
 KEY = nftables.KIND
@@ -86,7 +88,7 @@ class Traffic:
             groups = backend.groups.get(vpc_id, {}).values()
             subnets = [subnet for zone in backend.subnets.values() for subnet in zone.values()]
             problems.update(unenforced_acls(backend, vpc_id))
-            yield Vpc(
+            described = Vpc(
                 bridge=self._settings.bridge_name(vpc_id),
                 cidr=vpc.cidr_block,
                 interfaces=tuple(found),
@@ -96,7 +98,9 @@ class Traffic:
                     for subnet in subnets
                     if subnet.vpc_id == vpc_id
                 },
+                s3=metadata_address(vpc.cidr_block),
             )
+            yield dataclasses.replace(described, s3_clients=tuple(s3_clients(backend, described)))
 
 
 # -- from moto's state to plain values, under the lock ------------------------------------------------------------
@@ -189,6 +193,15 @@ def describe_rule(backend: Any, rule: Any) -> Rule | None:
     return Rule(protocol, first, last, cidrs=tuple(normal_cidr(cidr) for cidr in cidrs))
 
 
+def s3_clients(backend: Any, vpc: Vpc) -> Iterator[str]:
+    """Addresses of the interfaces that reach S3 by their security groups and routes."""
+    name = f"com.amazonaws.{backend.region_name}.s3"
+    for found in backend.managed_prefix_lists.values():
+        if found.prefix_list_name == name and found.owner_id == "AWS":
+            address = str(ipaddress.IPv4Network(prefix_list(backend, found.id)[0])[1])
+            yield from (one.address for one in vpc.interfaces if nftables.reaches_s3(vpc, one, address))
+
+
 def prefix_list(backend: Any, prefix_list_id: str) -> list[str]:
     """The IPv4 networks of a managed prefix list in its newest version. One that is gone has none."""
     found = backend.managed_prefix_lists.get(prefix_list_id)
@@ -233,6 +246,8 @@ def way(backend: Any, vpc_id: str, route: Any) -> str:
     if route.nat_gateway is not None:
         nat_gateway = backend.nat_gateways.get(route.nat_gateway.id)
         return nftables.NAT if nat_gateway is not None and is_connected(backend, nat_gateway) else nftables.BLACKHOLE
+    if route.gateway is not None and route.gateway.id in backend.vpc_end_points:
+        return nftables.BLACKHOLE if route.gateway.state == "deleted" else nftables.ENDPOINT
     gateway = backend.internet_gateways.get(route.gateway.id) if route.gateway is not None else None
     attached = gateway is not None and gateway.vpc is not None and gateway.vpc.id == vpc_id
     return nftables.INTERNET if attached else nftables.BLACKHOLE

@@ -61,7 +61,7 @@ resource "aws_instance" "builder" {
   #checkov:skip=CKV_AWS_88:Ansible logs in there, from ssh_cidr only
   #checkov:skip=CKV_AWS_126:It runs for minutes, and nobody watches its metrics
   #checkov:skip=CKV_AWS_135:t3 and newer types always are
-  #checkov:skip=CKV2_AWS_41:It calls no AWS API
+  #checkov:skip=CKV2_AWS_41:It has a role where it calls an API: terraform/vpc/uploads.tf
 
   for_each = toset(["migration", "template"])
 
@@ -70,6 +70,7 @@ resource "aws_instance" "builder" {
   key_name               = aws_key_pair.deployer.key_name
   subnet_id              = var.public_subnet_ids[0]
   vpc_security_group_ids = [var.app_security_group_id, aws_security_group.ssh.id]
+  iam_instance_profile   = var.instance_profile == "" ? null : var.instance_profile
 
   # The way in for SSH, and the way out for packages without a NAT gateway.
   associate_public_ip_address = true

@@ -64,6 +64,12 @@ variable "app_security_group_id" {
   }
 }
 
+variable "instance_profile" {
+  description = "Name of the hosts' instance profile; empty: they have none."
+  type        = string
+  default     = ""
+}
+
 # ---- This stage --------------------------------------------------------------
 
 variable "ssh_cidr" {

@@ -140,6 +140,14 @@ resource "aws_launch_template" "fleet" {
 
   # No key pair: nobody logs in to the fleet. What should change there changes in the image.
 
+  dynamic "iam_instance_profile" {
+    for_each = var.instance_profile == "" ? [] : [var.instance_profile]
+
+    content {
+      name = iam_instance_profile.value
+    }
+  }
+
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"

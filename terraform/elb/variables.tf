@@ -74,6 +74,12 @@ variable "app_security_group_id" {
   }
 }
 
+variable "instance_profile" {
+  description = "Name of the instances' instance profile; empty: they have none."
+  type        = string
+  default     = ""
+}
+
 # ---- Fleet -------------------------------------------------------------------
 
 variable "ami_id" {

@@ -98,7 +98,7 @@ resource "aws_route_table_association" "public" {
   route_table_id = aws_route_table.public.id
 }
 
-# ---- Private subnets: no way in, and no way out unless nat_gateway is on -------
+# ---- Private subnets: no way in, and no way out but the one that private_subnet_egress names ----
 
 resource "aws_subnet" "private" {
   for_each = local.private_cidrs
@@ -128,10 +128,23 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private.id
 }
 
+# ---- S3 (optional): a gateway endpoint is a route, costs nothing, and spares NAT's price for a GB ----
+
+resource "aws_vpc_endpoint" "s3" {
+  count = var.private_subnet_egress == "none" ? 0 : 1
+
+  vpc_id            = aws_vpc.this.id
+  service_name      = "com.amazonaws.${var.region}.s3"
+  vpc_endpoint_type = "Gateway"
+  route_table_ids   = [aws_route_table.private.id]
+
+  tags = { Name = "${var.name}-s3" }
+}
+
 # ---- NAT (optional): one gateway for all zones, since it is for convenience and not for serving ----
 
 resource "aws_eip" "nat" {
-  count = var.nat_gateway ? 1 : 0
+  count = var.private_subnet_egress == "nat" ? 1 : 0
 
   domain = "vpc"
 
@@ -139,7 +152,7 @@ resource "aws_eip" "nat" {
 }
 
 resource "aws_nat_gateway" "this" {
-  count = var.nat_gateway ? 1 : 0
+  count = var.private_subnet_egress == "nat" ? 1 : 0
 
   allocation_id = aws_eip.nat[0].id
   subnet_id     = aws_subnet.public[local.availability_zones[0]].id
@@ -151,7 +164,7 @@ resource "aws_nat_gateway" "this" {
 }
 
 resource "aws_route" "nat" {
-  count = var.nat_gateway ? 1 : 0
+  count = var.private_subnet_egress == "nat" ? 1 : 0
 
   route_table_id         = aws_route_table.private.id
   destination_cidr_block = "0.0.0.0/0"

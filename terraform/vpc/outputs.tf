@@ -27,3 +27,13 @@ output "app_security_group_id" {
   description = "Id of the security group worn by every host of the application; the database's rule names it."
   value       = aws_security_group.app.id
 }
+
+output "uploads_bucket" {
+  description = "Name of the bucket for uploads; empty: there is none."
+  value       = one(aws_s3_bucket.uploads[*].bucket) != null ? aws_s3_bucket.uploads[0].bucket : ""
+}
+
+output "instance_profile" {
+  description = "Name of the instance profile of the application's hosts; empty: they need none."
+  value       = one(aws_iam_instance_profile.app[*].name) != null ? aws_iam_instance_profile.app[0].name : ""
+}

@@ -62,8 +62,19 @@ variable "availability_zone_count" {
   }
 }
 
-variable "nat_gateway" {
-  description = "Whether private subnets reach the Internet through a NAT gateway. It costs more than the rest of the network, and a fully baked fleet needs no way out."
+variable "private_subnet_egress" {
+  description = "What private subnets reach outside of the VPC: none, s3 (through a gateway endpoint) or nat (S3 and the Internet, through a NAT gateway, which costs more than the rest of the network)."
+  type        = string
+  default     = "none"
+
+  validation {
+    condition     = contains(["none", "s3", "nat"], var.private_subnet_egress)
+    error_message = "private_subnet_egress is \"${var.private_subnet_egress}\": type none, s3 or nat."
+  }
+}
+
+variable "uploads_bucket" {
+  description = "Whether there is a bucket for the application's uploads, and a role with which hosts use it."
   type        = bool
   default     = false
 }

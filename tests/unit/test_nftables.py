@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from types import SimpleNamespace
 from typing import Any
@@ -189,13 +190,54 @@ def moto_route(**values: Any) -> SimpleNamespace:
 
 def test_gateway_that_is_gone_or_detached_is_a_black_hole() -> None:
     gateway = SimpleNamespace(id="igw-1", vpc=SimpleNamespace(id="vpc-1"))
-    backend = SimpleNamespace(internet_gateways={"igw-1": gateway}, nat_gateways={})
+    backend = SimpleNamespace(internet_gateways={"igw-1": gateway}, nat_gateways={}, vpc_end_points={})
     assert traffic.way(backend, "vpc-1", moto_route(gateway=gateway)) == nftables.INTERNET
     assert traffic.way(backend, "vpc-2", moto_route(gateway=gateway)) == nftables.BLACKHOLE
     gateway.vpc = None
     assert traffic.way(backend, "vpc-1", moto_route(gateway=gateway)) == nftables.BLACKHOLE
     assert traffic.way(backend, "vpc-1", moto_route(nat_gateway=SimpleNamespace(id="nat-1"))) == nftables.BLACKHOLE
     assert traffic.way(backend, "vpc-1", moto_route(local=True)) == nftables.LOCAL
+
+
+OF_S3 = "52.216.0.1"
+TO_S3 = "52.216.0.0/15"
+
+
+@pytest.mark.parametrize(
+    ("rule", "routes", "public", "reaches"),
+    [
+        (Rule("-1", cidrs=EVERYWHERE), [], False, False),
+        (Rule("-1", cidrs=EVERYWHERE), [Route(TO_S3, "endpoint")], False, True),
+        (Rule("tcp", 443, 443, (TO_S3,)), [Route(TO_S3, "endpoint")], False, True),
+        (Rule("tcp", 5432, 5432, EVERYWHERE), [Route(TO_S3, "endpoint")], False, False),
+        (Rule("-1", cidrs=("10.0.0.0/8",)), [Route(TO_S3, "endpoint")], False, False),
+        (Rule("udp", cidrs=EVERYWHERE), [Route(TO_S3, "endpoint")], False, False),
+        (Rule("-1", cidrs=EVERYWHERE), [Route("0.0.0.0/0", "nat")], False, True),
+        (Rule("-1", cidrs=EVERYWHERE), [Route("0.0.0.0/0", "internet")], False, False),
+        (Rule("-1", cidrs=EVERYWHERE), [Route("0.0.0.0/0", "internet")], True, True),
+        # The most specific route decides.
+        (Rule("-1", cidrs=EVERYWHERE), [Route("0.0.0.0/0", "nat"), Route(TO_S3, "blackhole")], False, False),
+        (Rule("-1", cidrs=EVERYWHERE), [Route("0.0.0.0/0", "blackhole"), Route(TO_S3, "endpoint")], False, True),
+    ],
+)
+def test_who_reaches_s3(rule: Rule, routes: list[Route], public: bool, reaches: bool) -> None:
+    interface = Interface("10.0.1.4", ("sg-1",), public)
+    place = Vpc(
+        "lc1-a",
+        "10.0.0.0/16",
+        (interface,),
+        {"sg-1": SecurityGroup(egress=(rule,))},
+        {"10.0.1.0/24": tuple(routes), "10.0.2.0/24": (Route("0.0.0.0/0", "nat"),)},
+    )
+    assert nftables.reaches_s3(place, interface, OF_S3) is reaches
+
+
+def test_s3_is_open_to_those_that_reach_it_only() -> None:
+    place = vpc()
+    assert "tcp dport 80 ip saddr" not in render("table", "lc1-", [place])
+    reached = dataclasses.replace(place, s3="10.0.0.3", s3_clients=("10.0.1.4", "10.0.1.5"))
+    rules = render("table", "lc1-", [reached])
+    assert "ip daddr 10.0.0.3 tcp dport 80 ip saddr { 10.0.1.4, 10.0.1.5 } accept" in rules
 
 
 def entry(number: int, action: str, *, egress: bool, **values: Any) -> SimpleNamespace:

@@ -78,6 +78,13 @@ def make_network(environment: str = "local") -> dict[str, str]:
     address = ec2.allocate_address(Domain="vpc", **tagged("elastic-ip", "vpc", environment))["AllocationId"]
     nat = ec2.create_nat_gateway(SubnetId=subnet_id, AllocationId=address, **tagged("natgateway", "vpc", environment))
     group = make_group(vpc, "vpc", environment)
+    endpoint = ec2.create_vpc_endpoint(
+        VpcId=vpc,
+        VpcEndpointType="Gateway",
+        ServiceName="com.amazonaws.us-east-1.s3",
+        RouteTableIds=[table_id],
+        **tagged("vpc-endpoint", "vpc", environment),
+    )
     return {
         "aws_vpc": vpc,
         "aws_subnet": subnet_id,
@@ -87,7 +94,26 @@ def make_network(environment: str = "local") -> dict[str, str]:
         "aws_eip": address,
         "aws_nat_gateway": nat["NatGateway"]["NatGatewayId"],
         "aws_security_group": group,
+        "aws_vpc_endpoint": endpoint["VpcEndpoint"]["VpcEndpointId"],
+        **make_uploads(environment),
     }
+
+
+def make_uploads(environment: str = "local") -> dict[str, str]:
+    """As terraform/vpc does for uploads in S3; some of them are there."""
+    s3, iam = boto3.client("s3"), boto3.client("iam")
+    name = NAME if environment == "local" else f"web2py-{environment}"
+    bucket, role = f"{name}-uploads-2026", f"{name}-app-us-east-1"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags("vpc", environment)})
+    for number in range(3):
+        s3.put_object(Bucket=bucket, Key=f"welcome/{number}", Body=b"an upload")
+    policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}}
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}", Tags=tags("vpc", environment))
+    iam.put_role_policy(RoleName=role, PolicyName="uploads", PolicyDocument=json.dumps(policy))
+    iam.create_instance_profile(InstanceProfileName=role, Tags=tags("vpc", environment))
+    iam.add_role_to_instance_profile(InstanceProfileName=role, RoleName=role)
+    return {"aws_s3_bucket": bucket, "aws_iam_role": role, "aws_iam_instance_profile": role}
 
 
 def make_group(vpc: str, stage: str, environment: str = "local") -> str:
@@ -229,6 +255,10 @@ def test_all_that_no_state_knows_is_removed(run: Callable[..., Any]) -> None:
             "aws_security_group",
         ],
         "vpc": [
+            "aws_iam_instance_profile",
+            "aws_iam_role",
+            "aws_s3_bucket",
+            "aws_vpc_endpoint",
             "aws_nat_gateway",
             "aws_eip",
             "aws_route_table_association",

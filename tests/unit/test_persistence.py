@@ -29,9 +29,15 @@ with mock_aws():
     boto3.client("acm", **kw).request_certificate(DomainName="www.example")
     boto3.client("s3", **kw).create_bucket(Bucket="state")
     boto3.client("s3", **kw).put_object(Bucket="state", Key="k", Body=b"content")
+    for name in ("large", "gone"):
+        boto3.client("s3", **kw).put_object(Bucket="state", Key=name, Body=bytes(5_000_000), Metadata={"kept": "yes"})
     store = StateStore(pathlib.Path(sys.argv[1]))
     assert store.save() is True
     assert store.save() is False, "unchanged: not written again"
+    boto3.client("s3", **kw).delete_object(Bucket="state", Key="gone")
+    assert store.save() is True
+    boto3.client("s3", **kw).put_object(Bucket="state", Key="large", Body=bytes(5_000_001), Metadata={"kept": "yes"})
+    assert store.save() is True
 """
 CHECK = """
 import sys, pathlib, boto3
@@ -55,6 +61,9 @@ with mock_aws():
     vpcs = boto3.client("ec2", **kw).describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.9.0.0/16"]}])["Vpcs"]
     assert len(vpcs) == 1
     assert boto3.client("s3", **kw).get_object(Bucket="state", Key="k")["Body"].read() == b"content"
+    large = boto3.client("s3", **kw).get_object(Bucket="state", Key="large")
+    assert large["Body"].read() == bytes(5_000_001)
+    assert large["Metadata"] == {"kept": "yes"}
 """
 LOAD = """
 import sys, pathlib
@@ -74,6 +83,11 @@ def test_state_survives_the_process(tmp_path: Path) -> None:
     filled = run(FILL, path)
     assert filled.returncode == 0, filled.stderr
     assert path.stat().st_mode & 0o777 == 0o600
+    # Large objects are not written again with every change, and don't stay when they are gone.
+    assert path.stat().st_size < 2_000_000
+    (content,) = (tmp_path / "s3-contents").iterdir()
+    assert content.stat().st_size == 5_000_001
+    assert content.stat().st_mode & 0o777 == 0o600
     checked = run(CHECK, path)
     assert checked.returncode == 0, checked.stderr
 

@@ -36,6 +36,7 @@ WORLD = {
     "builders_ssh_cidr": "{{ ssh_cidr or '203.0.113.7/32' }}",
     "builders_public_key": "ssh-ed25519 AAAA",
     "fleet_ami_id": "ami-0",
+    "network_uploads_bucket": False,
     "terraform_stage_outputs": {
         "vpc": {
             "vpc_id": "vpc-0",
@@ -61,6 +62,7 @@ TEXTS = {
         ),
         *("172.16.0.0/16", "172.32.0.0/16", "192.168.0.0/16", "100.64.0.0/16", "100.128.0.0/16", "8.8.0.0/16"),
     ],
+    "private_subnet_egress": ["none", "s3", "nat", "internet", ""],
     "ssh_cidr": ["", "203.0.113.7/32", "203.0.113.7", "203.0.113.0/24", "0.0.0.0/0", "203.0.113.300/32", "here"],
     "db_engine_version": ["17", "17.4", "15", "16.1", "14", "14.9", "9.6", "18", "seventeen", "17.", ""],
     "db_instance_class": ["db.t4g.micro", "db.m6i.large", "t4g.micro", "db.", "db.micro", "DB.T3.MICRO", ""],

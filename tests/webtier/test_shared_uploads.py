@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
+import boto3
 import pytest
 import requests
+from moto.server import ThreadedMotoServer
 from test_web2py_semantics import CHILD
 from web_host import MIGRATED, PROBE, Visitor, Web, answers
 
@@ -19,11 +24,10 @@ SETTINGS: dict[str, object] = {
     **PROBE,
     **MIGRATED,
     "web2py_app_sessions": "database",
-    "web2py_app_uploads": "database",
     "nginx_client_max_body_size": "60m",
     "uwsgi_harakiri": 60,
 }
-STORED = "SELECT DISTINCT name FROM web2py_upload_welcome"
+BUCKET, REGION = "uploads", "us-east-1"
 FILES = ["find", "/var/lib/web2py/welcome/uploads", "-type", "f", "-printf", "%f\n"]
 IMPORT = ["runuser", "--user=www-data", "--", "/opt/web2py-venv/bin/python", "/usr/local/sbin/web2py-uploads"]
 # The largest that a process of uWSGI has been since the last reset, in KiB.
@@ -31,15 +35,81 @@ PEAK = "grep -h VmHWM $(grep -lx uwsgi /proc/[0-9]*/comm | sed s/comm/status/) |
 RESET = "for one in $(grep -lx uwsgi /proc/[0-9]*/comm | sed s/comm/clear_refs/); do echo 5 > $one; done"
 
 
+# The host has no role here, so it gets keys: for the user that runs web2py.
+KEYS = """
+mkdir -p /var/www/.aws
+printf '[default]\\naws_access_key_id = test\\naws_secret_access_key = test\\n' > /var/www/.aws/credentials
+"""
+
+
+@dataclass
+class Store:
+    """Where uploads are kept, past the hosts: `settings` say it to them."""
+
+    settings: dict[str, object]
+    names: Callable[[], set[str]]
+    remove: Callable[[str], object]
+    cut: Callable[[str], object]  # as an interrupted run would have left it
+
+
+def database(lab: Lab) -> Store:
+    def names() -> set[str]:
+        return {str(name) for (name,) in lab.sql("SELECT DISTINCT name FROM web2py_upload_welcome")}
+
+    return Store(
+        {"web2py_app_uploads": "database"},
+        names,
+        lambda name: lab.sql(f"DELETE FROM web2py_upload_welcome WHERE name = '{name}'"),
+        lambda name: lab.sql(f"UPDATE web2py_upload_welcome SET content = 'from' WHERE name = '{name}'"),
+    )
+
+
+def s3(server: ThreadedMotoServer) -> Store:
+    address, port = server.get_host_and_port()
+    endpoint = f"http://{address}:{port}"
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    client: Any = boto3.client("s3", endpoint_url=endpoint, region_name=REGION, **keys)
+    client.create_bucket(Bucket=BUCKET)
+
+    def names() -> set[str]:
+        found = client.list_objects_v2(Bucket=BUCKET, Prefix="welcome/").get("Contents", [])
+        return {one["Key"].removeprefix("welcome/") for one in found}
+
+    settings: dict[str, object] = {
+        "web2py_app_uploads": "s3",
+        "web2py_app_uploads_bucket": BUCKET,
+        "web2py_app_uploads_region": REGION,
+        "web2py_app_uploads_endpoint": endpoint,
+    }
+    return Store(
+        settings,
+        names,
+        lambda name: client.delete_object(Bucket=BUCKET, Key=f"welcome/{name}"),
+        lambda name: client.put_object(Bucket=BUCKET, Key=f"welcome/{name}", Body=b"from"),
+    )
+
+
 def ready(host: Lab) -> Lab:
     wait_until(lambda: answers(host, "/kept/nothing"), "the host serves")
     return host
 
 
+@pytest.fixture(scope="module", params=["database", "s3"])
+def store(request: pytest.FixtureRequest, host: Web) -> Iterator[Store]:
+    if request.param == "database":
+        yield database(host.lab)
+        return
+    server = ThreadedMotoServer(ip_address=host.lab.gateway, port=0)
+    server.start()
+    yield s3(server)
+    server.stop()
+
+
 @pytest.fixture(scope="module")
-def fleet(host: Web) -> list[Lab]:
-    first = host.become(**SETTINGS)
+def fleet(host: Web, store: Store) -> list[Lab]:
+    first = host.become(**{**SETTINGS, **store.settings})
     first.sql(CHILD)
+    first.run("sh", "-c", KEYS)
     return [ready(first), ready(first.beside())]
 
 
@@ -65,18 +135,14 @@ def uploaded(visitor: Visitor, record: str, field: str = "content") -> str:
     return unquote(found[1]) if found else ""
 
 
-def stored(fleet: list[Lab]) -> set[str]:
-    return {str(name) for (name,) in fleet[0].sql(STORED)}
-
-
 def download(host: Lab, name: str, **headers: str) -> requests.Response:
     return requests.get(f"{host.url}/files/download/{name}", headers=headers, timeout=60)
 
 
-def test_upload_is_on_every_host_and_on_no_disk(fleet: list[Lab], visitor: Visitor) -> None:
+def test_upload_is_on_every_host_and_on_no_disk(fleet: list[Lab], visitor: Visitor, store: Store) -> None:
     content = os.urandom(700_001)
     name = uploaded(visitor, submit(visitor, files={"content": ("Übersicht 東京 1.PDF", content)}, title="it"))
-    assert name in stored(fleet)
+    assert name in store.names()
     for host in fleet:
         answer = download(host, name)
         assert (answer.status_code, answer.content) == (200, content)
@@ -173,12 +239,12 @@ def test_who_may_not_read_the_record_gets_no_upload(fleet: list[Lab], visitor: V
     assert "secret" not in answer.text
 
 
-def test_replaced_and_deleted_as_with_files(fleet: list[Lab], visitor: Visitor) -> None:
+def test_replaced_and_deleted_as_with_files(fleet: list[Lab], visitor: Visitor, store: Store) -> None:
     """web2py removes an upload with its record where the field says autodelete=True, and leaves it otherwise."""
     both = {"content": ("a.txt", b"first"), "fleeting": ("a.txt", b"first")}
     record = submit(visitor, files=both)
     first = {field: uploaded(visitor, record, field) for field in both}
-    assert set(first.values()) <= stored(fleet)
+    assert set(first.values()) <= store.names()
 
     assert submit(visitor, record, {"content": ("b.txt", b"second"), "fleeting": ("b.txt", b"second")}) == record
     second = {field: uploaded(visitor, record, field) for field in both}
@@ -189,38 +255,39 @@ def test_replaced_and_deleted_as_with_files(fleet: list[Lab], visitor: Visitor) 
     submit(visitor, record, fleeting__delete="on")
     assert uploaded(visitor, record, "fleeting") == ""
     assert uploaded(visitor, record) == second["content"]
-    assert second["fleeting"] not in stored(fleet)
+    assert second["fleeting"] not in store.names()
 
     submit(visitor, record, {"fleeting": ("c.txt", b"third")})
     third = uploaded(visitor, record, "fleeting")
-    assert third in stored(fleet)
+    assert third in store.names()
     submit(visitor, record, delete_this_record="on")
-    assert third not in stored(fleet)
+    assert third not in store.names()
     assert [download(host, third).status_code for host in fleet] == [404, 404]
 
 
-def test_removed_content_of_many_pieces(fleet: list[Lab], visitor: Visitor) -> None:
+def test_removed_content_of_many_pieces(fleet: list[Lab], visitor: Visitor, store: Store) -> None:
     record = submit(visitor, files={"fleeting": ("large.bin", bytes(55 * MEBIBYTE))})
     name = uploaded(visitor, record, "fleeting")
-    ((pieces,),) = fleet[0].sql(f"SELECT count(*) FROM web2py_upload_welcome WHERE name = '{name}'")
-    assert pieces > 200, "one statement does not remove them all"
+    if store.settings["web2py_app_uploads"] == "database":
+        ((pieces,),) = fleet[0].sql(f"SELECT count(*) FROM web2py_upload_welcome WHERE name = '{name}'")
+        assert pieces > 200, "one statement does not remove them all"
     submit(visitor, record, delete_this_record="on")
-    assert name not in stored(fleet)
+    assert name not in store.names()
 
 
 @pytest.mark.parametrize("field", ["own", "chosen"])
-def test_application_that_chooses_a_place_keeps_it(fleet: list[Lab], field: str) -> None:
+def test_application_that_chooses_a_place_keeps_it(fleet: list[Lab], field: str, store: Store) -> None:
     for host, other in (fleet, fleet[::-1]):
         visitor = Visitor([host])
         name = uploaded(visitor, submit(visitor, files={field: ("own.txt", b"own")}), field)
         assert download(host, name).text == "own"
         assert name in host.run(*FILES).splitlines()
         assert download(other, name).status_code == 404
-        assert name not in stored(fleet)
+        assert name not in store.names()
 
 
-def test_uploads_of_another_machine(fleet: list[Lab], visitor: Visitor) -> None:
-    """They are put into the database where their records are already, and a second time nothing is done."""
+def test_uploads_of_another_machine(fleet: list[Lab], visitor: Visitor, store: Store) -> None:
+    """They are put where all hosts have them, their records being there already; a second time nothing is done."""
     record = submit(visitor, files={"content": ("Ü.txt", b"from another machine")})
     name = uploaded(visitor, record)
     host = fleet[0]
@@ -234,7 +301,7 @@ def test_uploads_of_another_machine(fleet: list[Lab], visitor: Visitor) -> None:
     tar czf /tmp/uploads.tar.gz -C /tmp/old uploads
     """
     host.run("sh", "-c", prepare)
-    host.sql(f"DELETE FROM web2py_upload_welcome WHERE name = '{name}'")
+    store.remove(name)
     assert download(host, name).status_code == 404
     command = [*IMPORT, "--web2py=/opt/web2py", "/tmp/uploads.tar.gz"]
     said = host.run(*command)
@@ -242,18 +309,38 @@ def test_uploads_of_another_machine(fleet: list[Lab], visitor: Visitor) -> None:
     assert "uploads/.gitignore" in said
     assert [download(one, name).text for one in fleet] == ["from another machine"] * 2
     # A run that was interrupted has left a part.
-    host.sql(f"UPDATE web2py_upload_welcome SET content = 'from' WHERE name = '{name}'")
+    store.cut(name)
     assert "1 uploads stored, 1 were there already" in host.run(*command)
     assert "0 uploads stored, 2 were there already" in host.run(*command)
     assert [download(one, name).text for one in fleet] == ["from another machine"] * 2
 
 
-def test_local(host: Web, fleet: list[Lab]) -> None:
+def test_uploads_that_were_in_the_database(fleet: list[Lab], visitor: Visitor, store: Store) -> None:
+    """A deployment that changes to S3 brings them there."""
+    host = fleet[0]
+    command = [*IMPORT, "--web2py=/opt/web2py", "--from-database"]
+    if store.settings["web2py_app_uploads"] == "database":
+        assert "0 uploads stored" in host.run(*command)
+        return
+    content = os.urandom(600_000)
+    name = uploaded(visitor, submit(visitor, files={"content": ("moved.bin", content)}))
+    store.remove(name)
+    columns = "name text, start bigint, content bytea, created_datetime timestamp"
+    host.sql(f"CREATE TABLE IF NOT EXISTS web2py_upload_welcome ({columns})")
+    for start in range(0, len(content), 256 * 1024):
+        piece = content[start : start + 256 * 1024].hex()
+        host.sql(f"INSERT INTO web2py_upload_welcome VALUES ('{name}', {start}, '\\x{piece}', now())")
+    assert "1 uploads stored, 0 were there already" in host.run(*command)
+    assert "0 uploads stored, 1 were there already" in host.run(*command)
+    assert [download(one, name).content == content for one in fleet] == [True, True]
+
+
+def test_local(host: Web, fleet: list[Lab], store: Store) -> None:
     first = host.become(**{**SETTINGS, "web2py_app_uploads": "local"})
     hosts = [ready(first), ready(first.beside())]
-    before = stored(fleet)
+    before = store.names()
     visitor = Visitor([first])
     name = uploaded(visitor, submit(visitor, files={"content": ("local.txt", b"local")}))
     assert [download(one, name).status_code for one in hosts] == [200, 404]
     assert name in first.run(*FILES).splitlines()
-    assert stored(fleet) == before
+    assert store.names() == before

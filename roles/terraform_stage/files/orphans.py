@@ -201,6 +201,7 @@ def routes(stage: Stage) -> Iterator[Orphan]:
         id_ = table["RouteTableId"]
         for route in table["Routes"] if stage.state.knows("aws_route_table", id_) else []:
             destination = route.get("DestinationCidrBlock", "")
+            # An endpoint's route has no such destination, and goes with it.
             if route.get("GatewayId") != "local" and destination and (id_, destination) not in stage.state.routes:
                 request = {"RouteTableId": id_, "DestinationCidrBlock": destination}
                 yield Orphan("aws_route", f"{id_} {destination}", functools.partial(ec2.delete_route, **request))
@@ -217,6 +218,19 @@ def route_table_associations(stage: Stage) -> Iterator[Orphan]:
                     id_,
                     functools.partial(ec2.disassociate_route_table, AssociationId=id_),
                 )
+
+
+def vpc_endpoints(stage: Stage) -> Iterator[Orphan]:
+    ec2 = stage.client("ec2")
+
+    def alive() -> set[str]:
+        """A deleted one is described for a while."""
+        found = described(stage, "describe_vpc_endpoints", "VpcEndpoints")
+        return {endpoint["VpcEndpointId"] for endpoint in found if endpoint["State"].lower() != "deleted"}
+
+    for id_ in alive():
+        remove = functools.partial(ec2.delete_vpc_endpoints, VpcEndpointIds=[id_])
+        yield Orphan("aws_vpc_endpoint", id_, remove, lambda id_=id_: id_ not in alive())
 
 
 def internet_gateways(stage: Stage) -> Iterator[Orphan]:
@@ -251,6 +265,64 @@ def security_groups(stage: Stage) -> Iterator[Orphan]:
         id_ = group["GroupId"]
         if group["GroupName"] != "default":  # goes with its VPC
             yield Orphan("aws_security_group", id_, functools.partial(ec2.delete_security_group, GroupId=id_))
+
+
+# -- uploads: bucket, role and instance profile ------------------------------------------------------------------------
+
+
+def buckets(stage: Stage) -> Iterator[Orphan]:
+    """With what is in them."""
+    s3 = stage.client("s3")
+    for bucket in s3.list_buckets()["Buckets"]:
+        name = bucket["Name"]
+        if name.startswith(f"{stage.name[:28]}-uploads-") and stage.has_tags(bucket_tags(s3, name)):
+
+            def remove(name: str = name) -> None:
+                for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):
+                    if keys := [{"Key": one["Key"]} for one in page.get("Contents", [])]:
+                        s3.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True})
+                s3.delete_bucket(Bucket=name)
+
+            yield Orphan("aws_s3_bucket", name, remove, made=bucket["CreationDate"])
+
+
+def bucket_tags(s3: Any, name: str) -> list[dict[str, str]]:
+    try:
+        tags: list[dict[str, str]] = s3.get_bucket_tagging(Bucket=name)["TagSet"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchTagSet", "NoSuchBucket"):
+            return []
+        raise
+    return tags
+
+
+def roles(stage: Stage) -> Iterator[Orphan]:
+    iam = stage.client("iam")
+    name = f"{stage.name}-app-{iam_region(stage)}"
+    for profile in found_by_name(iam.get_instance_profile, "InstanceProfile", "NoSuchEntity", InstanceProfileName=name):
+        if stage.has_tags(profile.get("Tags", [])):
+
+            def remove_profile(profile: dict[str, Any] = profile) -> None:
+                for role in profile["Roles"]:
+                    iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName=role["RoleName"])
+                iam.delete_instance_profile(InstanceProfileName=name)
+
+            yield Orphan("aws_iam_instance_profile", name, remove_profile, made=profile["CreateDate"])
+    for role in found_by_name(iam.get_role, "Role", "NoSuchEntity", RoleName=name):
+        if stage.has_tags(role.get("Tags", [])):
+
+            def remove_role() -> None:
+                for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+                    iam.delete_role_policy(RoleName=name, PolicyName=policy)
+                iam.delete_role(RoleName=name)
+
+            yield Orphan("aws_iam_role", name, remove_role, made=role["CreateDate"])
+
+
+def iam_region(stage: Stage) -> str:
+    """The region that the role's name has: IAM has none itself."""
+    region: str = stage.client("ec2").meta.region_name
+    return region
 
 
 # -- database ----------------------------------------------------------------------------------------------------------
@@ -395,12 +467,12 @@ def alarms(stage: Stage) -> Iterator[Orphan]:
 def found_by_name(describe: Any, key: str, missing: str, **named: Any) -> list[dict[str, Any]]:
     """What an operation describes that fails with `missing` where there is none of that name."""
     try:
-        found: list[dict[str, Any]] = describe(**named)[key]
+        found = describe(**named)[key]
     except ClientError as error:
         if error.response["Error"]["Code"] == missing:
             return []
         raise
-    return found
+    return found if isinstance(found, list) else [found]
 
 
 # In the order in which they can be removed: what is used by others after these. A stage has some of them only.
@@ -414,6 +486,9 @@ FINDERS: tuple[Callable[[Stage], Iterator[Orphan]], ...] = (
     databases,
     database_groups,
     parameters,
+    roles,
+    buckets,
+    vpc_endpoints,
     nat_gateways,
     removed_by("release_address", "aws_eip", "describe_addresses", "Addresses", "AllocationId"),
     routes,

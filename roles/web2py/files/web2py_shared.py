@@ -70,8 +70,20 @@ class Shared:
             web2py_shared_sessions.share_cookie_key(self.application, key)
         if self.has("tickets", "database"):
             web2py_shared_tickets.keep_in_database(self.application, self.database)
+        if uploads := self.uploads():
+            web2py_shared_uploads.keep_in(uploads)
+
+    def uploads(self):
+        """Where uploads are kept, or None: in files of the host."""
         if self.has("uploads", "database"):
-            web2py_shared_uploads.keep_in_database(self.application, self.database)
+            return web2py_shared_uploads.Uploads(self.application, self.database)
+        if self.has("uploads", "s3"):
+            # boto3 is not there otherwise.
+            import web2py_shared_uploads_s3
+
+            place = (self.settings[f"uploads_{name}"] for name in ("bucket", "region", "endpoint"))
+            return web2py_shared_uploads_s3.Uploads(self.application, *place)
+        return None
 
     @property
     def expiring(self):

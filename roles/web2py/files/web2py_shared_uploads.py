@@ -1,8 +1,9 @@
-"""Uploads that every instance of the fleet has: in the application's database.
+"""Uploads that every instance of the fleet has: in the application's database, or in S3 (web2py_shared_uploads_s3.py).
 
-pydal lets a field of type `upload` have a file system of its own (`uploadfs`). Here that is a table of pieces of files,
-for each field whose application chooses no place. So records stay as small as they are with files: what selects them,
-or keeps one in a session, gets no content; and neither an upload nor a download is ever in memory as a whole.
+pydal lets a field of type `upload` have a file system of its own (`uploadfs`). Here that is a bucket, or a table of
+pieces of files, for each field whose application chooses no place. So records stay as small as they are with files:
+what selects them, or keeps one in a session, gets no content; and neither an upload nor a download is ever in memory as
+a whole.
 
 As with files, what a request has stored stays when the request fails, and what belongs to a record is removed with it
 where the field says `autodelete=True`.
@@ -66,13 +67,12 @@ def in_files(table, shared):
         if field.type == "upload"
         and field.uploadfield is True
         and not (field.uploadfs or field.custom_store)
-        and (chooses(field) or not shared.has("uploads", "database"))
+        and (chooses(field) or shared.settings.get("uploads") not in ("database", "s3"))
     ]
 
 
-def keep_in_database(application, database):
-    """Fields of type upload have the table for a file system, unless the application chooses another place."""
-    uploads = Uploads(application, database)
+def keep_in(uploads):
+    """Fields of type upload have these for a file system, unless the application chooses another place."""
     stream = Response.stream
 
     def uploadfs(field):
@@ -150,10 +150,13 @@ class Uploads:
         """A file. FileNotFoundError: there is none to read; UnavailableError: the database does not answer."""
         if "w" in mode:
             return io.BufferedWriter(Writer(self, name), PIECE)
-        return io.BufferedReader(Content(self, name), PIECE)
+        return io.BufferedReader(Pieces(self, name), PIECE)
 
     def exists(self, name):
         return bool(self.execute("SELECT 1 FROM {} WHERE name = %s LIMIT 1", name))
+
+    def names(self):
+        return [name for (name,) in self.execute("SELECT name FROM {} WHERE start = 0 ORDER BY name")]
 
     def remove(self, name):
         statement = """DELETE FROM {} WHERE name = %s AND start IN
@@ -191,17 +194,13 @@ class Writer(io.RawIOBase):
 
 
 class Content(io.RawIOBase):
-    """A content, read piece by piece, also when the request has ended: `name`, `size` in bytes, `created` (UTC)."""
+    """A content that is read piece by piece, also when the request has ended.
 
-    def __init__(self, uploads, name):
-        self._uploads, self.name, self._position = uploads, name, 0
-        statement = """SELECT start + octet_length(content), created_datetime FROM {} WHERE name = %s
-                       ORDER BY start DESC LIMIT 1"""
-        rows = uploads.execute(statement, name)
-        if not rows:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-        ((self.size, created),) = rows
-        self.created = created.replace(tzinfo=datetime.UTC)
+    `name`, `size` in bytes, `created` (UTC), `_position` from where the next piece is read.
+    """
+
+    def __init__(self, name, size, created):
+        self.name, self.size, self.created, self._position = name, size, created, 0
 
     def readable(self):
         return True
@@ -212,6 +211,20 @@ class Content(io.RawIOBase):
     def seek(self, offset, whence=io.SEEK_SET):
         self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         return self._position
+
+
+class Pieces(Content):
+    """A content in the database."""
+
+    def __init__(self, uploads, name):
+        self._uploads = uploads
+        statement = """SELECT start + octet_length(content), created_datetime FROM {} WHERE name = %s
+                       ORDER BY start DESC LIMIT 1"""
+        rows = uploads.execute(statement, name)
+        if not rows:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        ((size, created),) = rows
+        super().__init__(name, size, created.replace(tzinfo=datetime.UTC))
 
     def readinto(self, buffer):
         if self._position >= self.size:

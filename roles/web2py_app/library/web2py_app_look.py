@@ -218,7 +218,10 @@ def talkers(application: Application) -> str:
         if any(isinstance(node, ast.Attribute) and node.attr == "mailer" for node in ast.walk(tree))
     }
     names = files_with(iter(files))
-    return names and f"{names} may mail or ask others, and instances have no way out: nat_gateway: true makes one."
+    return (
+        names
+        and f"{names} may mail or ask others, and instances have no way out: private_subnet_egress: nat makes one."
+    )
 
 
 def disk_cache(application: Application) -> str:

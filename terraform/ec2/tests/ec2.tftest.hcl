@@ -82,6 +82,19 @@ run "newer_base_image_replaces_no_host" {
 
 # ---- Bad input -----------------------------------------------------------------
 
+run "role" {
+  command = plan
+
+  variables {
+    instance_profile = "web2py-test-app-us-east-1"
+  }
+
+  assert {
+    condition     = alltrue([for builder in aws_instance.builder : builder.iam_instance_profile == "web2py-test-app-us-east-1"])
+    error_message = "Both hosts have the role."
+  }
+}
+
 run "ssh_from_everywhere" {
   command = plan
 

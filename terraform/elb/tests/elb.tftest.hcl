@@ -162,6 +162,19 @@ run "desired_capacity_is_the_alarms_after_that" {
   }
 }
 
+run "role" {
+  command = plan
+
+  variables {
+    instance_profile = "web2py-test-app-us-east-1"
+  }
+
+  assert {
+    condition     = aws_launch_template.fleet.iam_instance_profile[0].name == "web2py-test-app-us-east-1"
+    error_message = "Instances have the role."
+  }
+}
+
 run "limits_are_allowed" {
   command = plan
 

@@ -41,6 +41,16 @@ run "subnets_over_three_zones" {
     condition     = length(aws_nat_gateway.this) == 0 && length(aws_eip.nat) == 0 && length(aws_route.nat) == 0
     error_message = "There is no NAT gateway unless it is asked for."
   }
+
+  assert {
+    condition     = length(aws_vpc_endpoint.s3) == 0 && length(aws_s3_bucket.uploads) == 0 && length(aws_iam_role.app) == 0
+    error_message = "There is no way to S3, no bucket and no role unless they are asked for."
+  }
+
+  assert {
+    condition     = output.uploads_bucket == "" && output.instance_profile == ""
+    error_message = "What is not there has no name."
+  }
 }
 
 run "subnets_keep_their_place_when_a_zone_is_added" {
@@ -85,11 +95,68 @@ run "outputs" {
   }
 }
 
+run "uploads_in_s3" {
+  command = apply
+
+  variables {
+    private_subnet_egress = "s3"
+    uploads_bucket        = true
+  }
+
+  override_resource {
+    target = aws_s3_bucket.uploads
+    values = { bucket = "web2py-test-uploads-2026", arn = "arn:aws:s3:::web2py-test-uploads-2026" }
+  }
+
+  assert {
+    condition     = aws_vpc_endpoint.s3[0].route_table_ids == toset([aws_route_table.private.id]) && length(aws_nat_gateway.this) == 0
+    error_message = "Private subnets reach S3 through the endpoint, and nothing else."
+  }
+
+  assert {
+    condition = jsondecode(aws_iam_role_policy.uploads[0].policy).Statement == [
+      { Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], Resource = "arn:aws:s3:::web2py-test-uploads-2026/*" },
+      { Effect = "Allow", Action = "s3:ListBucket", Resource = "arn:aws:s3:::web2py-test-uploads-2026" },
+    ]
+    error_message = "Hosts may use this bucket only, and change nothing of the bucket itself."
+  }
+
+  assert {
+    condition     = aws_s3_bucket_public_access_block.uploads[0].block_public_policy && aws_s3_bucket_public_access_block.uploads[0].restrict_public_buckets
+    error_message = "Nobody else reads what visitors upload."
+  }
+
+  assert {
+    condition     = output.uploads_bucket == "web2py-test-uploads-2026" && output.instance_profile == "web2py-test-app-us-east-1"
+    error_message = "The hosts are told."
+  }
+}
+
+run "longest_names" {
+  command = plan
+
+  variables {
+    name           = "a2345678901234567890123456789012"
+    region         = "ap-southeast-1"
+    uploads_bucket = true
+  }
+
+  assert {
+    condition     = length(aws_s3_bucket.uploads[0].bucket_prefix) <= 37 && length(aws_iam_role.app[0].name) <= 64
+    error_message = "Names are within AWS's limits."
+  }
+}
+
 run "nat_gateway" {
   command = apply
 
   variables {
-    nat_gateway = true
+    private_subnet_egress = "nat"
+  }
+
+  assert {
+    condition     = length(aws_vpc_endpoint.s3) == 1
+    error_message = "What goes to S3 does not pay for NAT."
   }
 
   assert {
@@ -224,4 +291,14 @@ run "tags_without_environment" {
   }
 
   expect_failures = [var.tags]
+}
+
+run "unknown_way_out" {
+  command = plan
+
+  variables {
+    private_subnet_egress = "internet"
+  }
+
+  expect_failures = [var.private_subnet_egress]
 }

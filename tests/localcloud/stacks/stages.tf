@@ -24,7 +24,8 @@ module "vpc" {
   tags                    = local.common.tags
   vpc_cidr                = var.cidr
   availability_zone_count = 2
-  nat_gateway             = true
+  private_subnet_egress   = "nat"
+  uploads_bucket          = true
 }
 
 module "db" {
@@ -47,6 +48,7 @@ module "ec2" {
   vpc_id                = module.vpc.vpc_id
   public_subnet_ids     = module.vpc.public_subnet_ids
   app_security_group_id = module.vpc.app_security_group_id
+  instance_profile      = module.vpc.instance_profile
   ssh_cidr              = "${cidrhost(var.cidr, 1)}/32"
   public_key            = var.public_key
 }
@@ -61,6 +63,7 @@ module "elb" {
   public_subnet_ids     = module.vpc.public_subnet_ids
   private_subnet_ids    = module.vpc.private_subnet_ids
   app_security_group_id = module.vpc.app_security_group_id
+  instance_profile      = module.vpc.instance_profile
   ami_id                = module.ec2.base_ami_id
   asg_max_size          = 2
 
