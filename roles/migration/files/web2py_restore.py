@@ -38,7 +38,7 @@ END $$;
 
 COPY = re.compile(rb"COPY .* FROM stdin;\n")
 # For psql only: a key without which the script can't leave SQL, since the minor versions of August 2025.
-RESTRICTION = re.compile(rb"\\(un)?restrict \w+\n")
+RESTRICTION = re.compile(rb"\\restrict (\w+)\n")
 # Written for PostgreSQL 17, and unknown to those before.
 NEW_SETTING = b"SET transaction_timeout = 0;\n"
 
@@ -109,10 +109,31 @@ def _script(dump, section):
     ]
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
-            yield from process.stdout
+            yield from _for_servers(process.stdout)
         if process.returncode:
             errors.seek(0)
             raise DumpError(f"pg_restore can't read it: {errors.read().strip()}")
+
+
+def _for_servers(script):
+    """The lines without those that are for psql, and the setting that older servers refuse.
+
+    They are before the first other setting, and at the end; a function's body may have lines that look the same.
+    """
+    last = None
+    for line in script:
+        if found := RESTRICTION.fullmatch(line):
+            last = b"\\unrestrict " + found[1] + b"\n"
+            continue
+        yield line
+        if line.startswith(b"SET "):
+            break
+    before = True
+    for line in script:
+        if line == last or (before and line == NEW_SETTING):
+            continue
+        before = before and line.startswith((b"SET ", b"SELECT pg_catalog.set_config("))
+        yield line
 
 
 def _restore_rows(cursor, lines):
@@ -128,6 +149,5 @@ def _restore_rows(cursor, lines):
 
 
 def _execute(cursor, script):
-    script = RESTRICTION.sub(b"", script, count=2).replace(NEW_SETTING, b"")
     # A script of comments only would be an error.
     cursor.execute(script + b"\nSELECT 1")
