@@ -96,6 +96,9 @@ resource "aws_instance" "builder" {
   }
 
   lifecycle {
+    # A host learns who may log in when it boots for the first time: another deployer gets other hosts.
+    replace_triggered_by = [aws_key_pair.deployer.public_key]
+
     ignore_changes = [
       ami,                         # a newer base image must not replace a configured host; ask for it with -replace
       associate_public_ip_address, # reads false while the instance is stopped, which would replace it

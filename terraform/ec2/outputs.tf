@@ -14,7 +14,7 @@ output "base_ami_id" {
 }
 
 output "public_key" {
-  description = "The deployer's public key; another deployer has another one, and needs this stage applied again."
+  description = "The deployer's public key; another deployer has another one, and needs this stage applied again, which makes other hosts."
   value       = aws_key_pair.deployer.public_key
 }
 

@@ -80,7 +80,18 @@ run "newer_base_image_replaces_no_host" {
   }
 }
 
-# ---- Bad input -----------------------------------------------------------------
+run "another_deployer_gets_other_hosts" {
+  command = apply
+
+  variables {
+    public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB another"
+  }
+
+  assert {
+    condition     = output.migration_instance_id != run.defaults.migration_instance_id && output.template_instance_id != run.defaults.template_instance_id
+    error_message = "Nobody else's key gets into hosts that are there."
+  }
+}
 
 run "role" {
   command = plan
@@ -94,6 +105,8 @@ run "role" {
     error_message = "Both hosts have the role."
   }
 }
+
+# ---- Bad input -----------------------------------------------------------------
 
 run "ssh_from_everywhere" {
   command = plan
