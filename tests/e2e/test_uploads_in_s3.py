@@ -141,6 +141,8 @@ def test_bucket_stays_when_the_setting_is_taken_back(project: Project, uploaded:
     assert objects(project) == before
     # Another machine, which has not seen the run before.
     shutil.rmtree(project.root / ".deploy")
+    refused = project.playbook("playbooks/tickets.yml")
+    assert_refused(refused, "let in who deployed last, and that was another machine", "site.yml")
     succeeded(project.playbook("site.yml"))
     assert fleet(project) == old
     assert objects(project) == before
