@@ -49,7 +49,8 @@ PROGRAMS = {
 
 def entry(text: Any, unit: str = "uwsgi-web2py", **fields: str) -> str:
     """A line of `journalctl --output=json`."""
-    known = {"__REALTIME_TIMESTAMP": str(WHEN * 10**6), "_SYSTEMD_UNIT": f"{unit}.service", "MESSAGE": text}
+    known = {"__CURSOR": f"s=0;i={text}", "__REALTIME_TIMESTAMP": str(WHEN * 10**6)}
+    known |= {"_SYSTEMD_UNIT": f"{unit}.service", "MESSAGE": text}
     return json.dumps(known | fields)
 
 
@@ -390,17 +391,18 @@ def kill(world: World, host: str) -> None:
             continue
 
 
-def test_a_connection_that_is_lost_is_made_again_without_older_lines(module: ModuleType, world: World) -> None:
+def test_a_connection_that_is_lost_goes_on_where_it_ended(module: ModuleType, world: World) -> None:
     """Also when a deployment has stopped the migration host meanwhile: it is started again."""
     first = world.add(FIRST, entry("one"))
 
     def during(shown: Shown) -> None:
         wait_until(lambda: shown.texts(FIRST))
         assert "--lines=7 " in (first / "asked").read_text()
+        assert "--after-cursor" not in (first / "asked").read_text()
         world.state = "stopped"
         kill(world, GATEWAY)
         kill(world, FIRST)
-        wait_until(lambda: "--lines=0 " in (first / "asked").read_text())
+        wait_until(lambda: "--no-tail --after-cursor=s=0;i=one " in (first / "asked").read_text())
 
     shown = run(module, world, during, lines=7)
     assert world.asked == ["start", "start", "stop"]

@@ -21,6 +21,7 @@ import contextlib
 import datetime
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -51,6 +52,7 @@ LONGEST_LINE = 1 << 20  # bytes; what is longer comes in pieces
 UNITS = {"uwsgi-web2py": "uwsgi", "nginx": "nginx", "web2py-ready": "ready", "web2py-scheduler": "scheduler"}
 SERVICE = "web2py-service-"
 FILES = {"nginx-access": "/var/log/nginx/access.log", "nginx-error": "/var/log/nginx/error.log"}
+CURSOR = re.compile(r'"__CURSOR" ?: ?"([^"\\]+)"')  # of an entry of the journal
 CONNECTED = "connected"
 WHY_NOT = "An instance lets in who had deployed when it was launched, from the first deployment with this version on"
 
@@ -96,12 +98,16 @@ def short(instance: str) -> str:
     return instance[:10]
 
 
-def remote_command(lines: int, *, follow: bool) -> str:
-    """What an instance is told to run: JSON from its journal, and lines of files with their source before each."""
+def remote_command(lines: int, *, follow: bool, cursor: str = "") -> str:
+    """What an instance is told to run: JSON from its journal, and lines of files with their source before each.
+
+    With `cursor`, the journal goes on where another connection ended.
+    """
     units = " ".join(f"--unit={unit}" for unit in UNITS)
     # By their names: a pattern would be compared with what the journal has now, not with what comes.
     services = f"systemctl list-unit-files --plain --no-legend '{SERVICE}*.service' | sed 's/ .*//; s/^/--unit=/'"
-    journal = f"journalctl --quiet --all --output=json --output-fields=MESSAGE,UNIT,_SYSTEMD_UNIT --lines={lines}"
+    journal = "journalctl --quiet --all --output=json --output-fields=MESSAGE,UNIT,_SYSTEMD_UNIT"
+    journal += f" --no-tail --after-cursor={shlex.quote(cursor)}" if cursor else f" --lines={lines}"
     # -F: logrotate puts another file in the place of this one, and an access log may not be there yet.
     tail = f"tail --lines={lines} {'-F ' if follow else ''}"
     parts = [f"{journal} {'--follow ' if follow else ''}{units} $({services})"]
@@ -412,9 +418,8 @@ class Reader:
             f"make scale{make_env} ARGS='-e desired_capacity=1'",
         )
 
-    async def _connection(self, name: str, address: str, lines: int, take: Callable[[str], None]) -> tuple[bool, str]:
-        """Hand all lines of one connection to `take`. Whether the instance let us in, and why the connection ended."""
-        command = remote_command(lines, follow=self._settings.follow)
+    async def _connection(self, name: str, address: str, command: str, take: Callable[[str], None]) -> tuple[bool, str]:
+        """Hand all lines of a command to `take`. Whether the instance let us in, and why the connection ended."""
         process = await started(self._gateway.way_to(name, address, command))
         assert process.stdout
         assert process.stderr
@@ -460,7 +465,8 @@ class Reader:
             if attempt:
                 await asyncio.sleep(RETRY_AFTER)
             lines: list[str] = []
-            _, reason = await self._connection(name, self._present[name], self._settings.lines, lines.append)
+            command = remote_command(self._settings.lines, follow=False)
+            _, reason = await self._connection(name, self._present[name], command, lines.append)
             if not reason:
                 return lines, ""
         return [], reason
@@ -503,13 +509,21 @@ class Reader:
 
     async def _follow_one(self, name: str) -> None:
         """Until it is gone. A connection that ends is made anew."""
-        address, lines = self._present[name], self._settings.lines
+        address, lines, cursor = self._present[name], self._settings.lines, ""
         complaint, patient_until = "", time.monotonic() + BOOT_PATIENCE
+
+        def take(line: str) -> None:
+            nonlocal cursor
+            if found := CURSOR.search(line):
+                cursor = found[1]
+            self._print(name, line)
+
         while name in self._present:
             let_in = False
             try:
                 await self._gateway.open()
-                let_in, reason = await self._connection(name, address, lines, lambda line: self._print(name, line))
+                command = remote_command(lines, follow=True, cursor=cursor)
+                let_in, reason = await self._connection(name, address, command, take)
             except (LogsError, *API_ERRORS) as error:
                 reason = str(error)
             if name not in self._present:
