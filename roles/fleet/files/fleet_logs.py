@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import io
 import json
 import os
 import re
@@ -53,6 +54,8 @@ UNITS = {"uwsgi-web2py": "uwsgi", "nginx": "nginx", "web2py-ready": "ready", "we
 SERVICE = "web2py-service-"
 FILES = {"nginx-access": "/var/log/nginx/access.log", "nginx-error": "/var/log/nginx/error.log"}
 CURSOR = re.compile(r'"__CURSOR" ?: ?"([^"\\]+)"')  # of an entry of the journal
+# Control characters, but for the tabulator.
+ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x09}
 CONNECTED = "connected"
 WHY_NOT = "An instance lets in who had deployed when it was launched, from the first deployment with this version on"
 
@@ -144,7 +147,8 @@ def parsed(raw: str) -> Iterator[tuple[str, str]]:
 def shown(instance: str, raw: str) -> Iterator[str]:
     """What is printed of what an instance sent."""
     for source, text in parsed(raw):
-        yield f"{short(instance)}  {source:<12}  {text}"
+        # What a visitor has put into a log must not speak to the terminal.
+        yield f"{short(instance)}  {source:<12}  {text.translate(ESCAPED)}"
 
 
 async def lines_of(stream: asyncio.StreamReader) -> AsyncIterator[str]:
@@ -306,15 +310,17 @@ class Gateway:
 
     async def _address(self, deadline: float) -> str:
         """Of the host, when it runs."""
+        asked = False
         while True:
             state, address = await asyncio.to_thread(self._cloud.gateway)
             if state == "running" and address:
                 return address
-            if state == "stopped":
+            if state == "stopped" and not asked:
+                asked = True
                 self._note("The migration host is being started: the way to the instances leads through it")
                 self._started = True
                 await asyncio.to_thread(self._cloud.start_gateway)
-            elif state in ("shutting-down", "terminated") or time.monotonic() > deadline:
+            if state in ("shutting-down", "terminated") or time.monotonic() > deadline:
                 raise LogsError(
                     f"the migration host {self._settings.gateway}, the way to the instances, is {state}",
                     f"make status{self._settings.make_env}",
@@ -572,6 +578,8 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main(arguments: list[str]) -> int:
     """Do it, return the exit code."""
     settings = Settings(**json.loads(Path(arguments[0]).read_text()))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a log may have characters that a terminal hasn't
     os.environ.update(settings.variables)
     try:
         asyncio.run(read(settings, Aws(settings)))
