@@ -49,6 +49,12 @@ status: known-env tools ## Say what is deployed and how it does
 tickets: known-env tools ## Show the application's newest errors: ARGS='-e last=100', or one of them: ARGS='-e ticket=ID'
 	@ansible-playbook -i inventory/$(ENV) playbooks/tickets.yml $(ARGS)
 
+# With job control (set -m) Ctrl-C reaches what shows the logs, and not make, which would report an error.
+.PHONY: logs
+logs: known-env tools ## Follow the logs of all instances until Ctrl-C: ARGS='-e lines=100 -e instance=ID', or ARGS='-e follow=no'
+	@ansible-playbook -i inventory/$(ENV) playbooks/logs.yml $(ARGS)
+	@set -m; .deploy/$(ENV)/logs; exit $$?
+
 .PHONY: console
 console: known-env tools ## Open web2py's shell, with the application's models and its database
 	@ansible-playbook -i inventory/$(ENV) playbooks/console.yml $(ARGS)

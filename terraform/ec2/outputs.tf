@@ -22,3 +22,13 @@ output "ssh_cidr" {
   description = "Address that may open SSH connections; a deployer at another one needs this stage applied again."
   value       = aws_vpc_security_group_ingress_rule.ssh.cidr_ipv4
 }
+
+output "ssh_security_group_id" {
+  description = "Id of the security group that the hosts wear for SSH; the fleet lets it in."
+  value       = aws_security_group.ssh.id
+}
+
+output "key_name" {
+  description = "Name of the deployer's key pair."
+  value       = aws_key_pair.deployer.key_name
+}

@@ -4,7 +4,7 @@ locals {
   http_port = 80
 }
 
-# ---- Who may connect: everyone to the load balancer, only the load balancer to the fleet ----
+# ---- Who may connect: everyone to the load balancer; to the fleet the load balancer, and the builder hosts by SSH ----
 
 resource "aws_security_group" "load_balancer" {
   name        = "${var.name}-load-balancer"
@@ -57,6 +57,20 @@ resource "aws_vpc_security_group_ingress_rule" "fleet" {
   to_port                      = local.http_port
 
   tags = { Name = "${var.name}-fleet-from-load-balancer" }
+}
+
+# The way in for `make logs`: through the migration host, which lets ssh_cidr in only.
+resource "aws_vpc_security_group_ingress_rule" "fleet_ssh" {
+  #checkov:skip=CKV_AWS_24:From the builder hosts' group, not from an address
+
+  security_group_id            = aws_security_group.fleet.id
+  description                  = "SSH from the builder hosts"
+  referenced_security_group_id = var.ssh_security_group_id
+  ip_protocol                  = "tcp"
+  from_port                    = 22
+  to_port                      = 22
+
+  tags = { Name = "${var.name}-fleet-ssh-from-builders" }
 }
 
 # ---- Load balancer -------------------------------------------------------------
@@ -138,7 +152,8 @@ resource "aws_launch_template" "fleet" {
   vpc_security_group_ids = [var.app_security_group_id, aws_security_group.fleet.id]
   update_default_version = true
 
-  # No key pair: nobody logs in to the fleet. What should change there changes in the image.
+  # For reading logs only. What should change there changes in the image.
+  key_name = var.key_name
 
   dynamic "iam_instance_profile" {
     for_each = var.instance_profile == "" ? [] : [var.instance_profile]

@@ -80,6 +80,28 @@ variable "instance_profile" {
   default     = ""
 }
 
+# ---- From the ec2 stage ------------------------------------------------------
+
+variable "ssh_security_group_id" {
+  description = "Id of the security group of the builder hosts, from which the fleet's instances are logged in to."
+  type        = string
+
+  validation {
+    condition     = startswith(var.ssh_security_group_id, "sg-")
+    error_message = "ssh_security_group_id \"${var.ssh_security_group_id}\" is not an id: type one that starts with sg-, as the ec2 stage puts it out."
+  }
+}
+
+variable "key_name" {
+  description = "Name of the deployer's key pair, which the fleet's instances let in."
+  type        = string
+
+  validation {
+    condition     = trimspace(var.key_name) != ""
+    error_message = "key_name is empty: type the name of a key pair, as the ec2 stage puts it out."
+  }
+}
+
 # ---- Fleet -------------------------------------------------------------------
 
 variable "ami_id" {

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
+import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 from change_it import RECIPES, Block, follow
 from project_copy import PROJECT_ROOT, Project
-from stack import docker, fleet, succeeded
+from stack import assert_refused, builder_states, docker, fleet, healthy_targets, succeeded
 from waiting import wait_until
 
 from localcloud import base_images
@@ -120,3 +124,105 @@ def test_dump_of_another_database(deployed: Project, tmp_path: Path) -> None:
     # The migration's own requests have written since.
     assert json.loads(deployed.get("/latest_date_time").body)["id"] > 1001
     assert succeeded(deployed.playbook("site.yml")).changed == 0
+
+
+SSH = 22
+
+
+def host(project: Project, instance: str) -> str:
+    """Name of the instance's container."""
+    return f"localcloud-{project.port}-{instance}"
+
+
+def tagged(project: Project, role: str) -> list[str]:
+    """Ids of the instances with that role which run."""
+    filters = [{"Name": "tag:Role", "Values": [role]}, {"Name": "instance-state-name", "Values": ["running"]}]
+    reservations = project.client("ec2").describe_instances(Filters=filters)["Reservations"]
+    return [instance["InstanceId"] for reservation in reservations for instance in reservation["Instances"]]
+
+
+def address(project: Project, instance: str) -> str:
+    (found,) = project.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"]
+    return str(found["Instances"][0]["PrivateIpAddress"])
+
+
+def this_machine_reaches(address: str) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address, SSH), timeout=3):
+        return True
+    return False
+
+
+def reaches(project: Project, instance: str, address: str) -> bool:
+    """Whether an instance can open an SSH connection to an address."""
+    program = f"import socket; socket.create_connection(('{address}', {SSH}), timeout=3)"
+    command = ["docker", "exec", host(project, instance), "python3", "-c", program]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def ssh_here(project: Project) -> list[str]:
+    """Command lines of SSH on this machine that `make logs` has started; Ansible has other options."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = process.read_bytes().replace(b"\0", b" ").decode()
+            if str(project.root / ".deploy") in command and "ServerAliveCountMax=3" in command:
+                found.append(command)
+    return found
+
+
+def followers(project: Project, instance: str) -> str:
+    """Processes on an instance that wait for lines of a log."""
+    return docker("exec", host(project, instance), "sh", "-c", "pgrep -af '^(tail|journalctl) ' || true")
+
+
+def logged(project: Project, path: str, shown: Path) -> set[str]:
+    """Beginnings of ids: who is shown to have logged a request for that file, which is not there. More are sent."""
+    for _ in range(10):
+        assert project.get(path).status == 404
+    lines = [line.split() for line in shown.read_text().splitlines() if f"GET {path} " in line]
+    assert all(source == "nginx-error" for _, source, *_ in lines), lines
+    return {name for name, *_ in lines}
+
+
+def test_logs_of_all_instances(deployed: Project, tmp_path: Path) -> None:
+    """As with `make logs`: a playbook, and the script that it writes. Nothing but the migration host logs in."""
+    logs, shown, notes = deployed.root / ".deploy/local/logs", tmp_path / "shown", tmp_path / "notes"
+    succeeded(deployed.playbook("playbooks/scale.yml", asg_min_size=2, asg_max_size=2, desired_capacity=2))
+    wait_until(lambda: healthy_targets(deployed) == set(fleet(deployed)), 120)
+    first, second = fleet(deployed)
+
+    assert_refused(deployed.playbook("playbooks/logs.yml", follow="perhaps"), 'follow is "perhaps"')
+
+    # What there is, of both.
+    succeeded(deployed.playbook("playbooks/logs.yml", follow="no", lines=1000))
+    done = subprocess.run([logs], env=deployed.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = {tuple(line.split()[:2]) for line in done.stdout.splitlines()}
+    assert {(name[:10], source) for name in (first, second) for source in ("uwsgi", "ready", "nginx")} <= said
+    wait_until(lambda: builder_states(deployed) == {"stopped"})
+
+    # What comes, also of an instance that comes; and one that goes.
+    succeeded(deployed.playbook("playbooks/logs.yml", lines=0))
+    with (
+        shown.open("w") as output,
+        notes.open("w") as errors,
+        subprocess.Popen([logs], env=deployed.environment, stdout=output, stderr=errors) as process,
+    ):
+        wait_until(lambda: logged(deployed, "/static/both", shown) == {first[:10], second[:10]})
+        assert all(followers(deployed, instance) for instance in (first, second))
+        (migration,) = tagged(deployed, "migration")
+        target = address(deployed, second)
+        assert reaches(deployed, migration, target)
+        assert not reaches(deployed, first, target)
+        assert not this_machine_reaches(target)
+        deployed.client("ec2").terminate_instances(InstanceIds=[first])
+        wait_until(lambda: f"{first[:10]}  is gone" in notes.read_text(), 120)
+        wait_until(lambda: "has come" in notes.read_text(), 120)
+        third = wait_until(lambda: set(fleet(deployed)) - {first, second}, 120).pop()
+        wait_until(lambda: third[:10] in logged(deployed, "/static/third", shown), 120)
+        assert ssh_here(deployed)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0, notes.read_text()
+    assert ssh_here(deployed) == []
+    wait_until(lambda: not any(followers(deployed, instance) for instance in (second, third)))
+    wait_until(lambda: builder_states(deployed) == {"stopped"})

@@ -43,7 +43,8 @@ WORLD = {
             "public_subnet_ids": ["subnet-0", "subnet-1"],
             "private_subnet_ids": ["subnet-0", "subnet-1"],
             "app_security_group_id": "sg-0",
-        }
+        },
+        "ec2": {"ssh_security_group_id": "sg-0", "key_name": "key-0"},
     },
 }
 TEXTS = {

@@ -59,7 +59,7 @@ run "defaults" {
   }
 
   assert {
-    condition     = output.base_ami_id == "ami-0123456789abcdef0" && aws_key_pair.deployer.key_name == "web2py-test-deployer" && output.migration_instance_id != output.template_instance_id
+    condition     = output.ssh_security_group_id == aws_security_group.ssh.id && output.key_name == "web2py-test-deployer" && output.base_ami_id == "ami-0123456789abcdef0" && aws_key_pair.deployer.key_name == "web2py-test-deployer" && output.migration_instance_id != output.template_instance_id
     error_message = "The outputs say which hosts there are and what they were made of."
   }
 }

@@ -43,6 +43,8 @@ variables {
   public_subnet_ids     = ["subnet-0a", "subnet-0b"]
   private_subnet_ids    = ["subnet-1a", "subnet-1b"]
   app_security_group_id = "sg-0123"
+  ssh_security_group_id = "sg-0456"
+  key_name              = "web2py-test-deployer"
   ami_id                = "ami-0123456789abcdef0"
 }
 
@@ -66,7 +68,22 @@ run "defaults" {
 
   assert {
     condition     = aws_vpc_security_group_ingress_rule.fleet.referenced_security_group_id == aws_security_group.load_balancer.id && aws_vpc_security_group_ingress_rule.fleet.cidr_ipv4 == null
-    error_message = "Only the load balancer reaches the fleet."
+    error_message = "Only the load balancer reaches the fleet by HTTP."
+  }
+
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.fleet_ssh.referenced_security_group_id == "sg-0456" && aws_vpc_security_group_ingress_rule.fleet_ssh.cidr_ipv4 == null
+    error_message = "Only the builder hosts reach the fleet by SSH."
+  }
+
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.fleet_ssh.from_port == 22 && aws_vpc_security_group_ingress_rule.fleet_ssh.to_port == 22
+    error_message = "They reach nothing else of it."
+  }
+
+  assert {
+    condition     = aws_launch_template.fleet.key_name == "web2py-test-deployer"
+    error_message = "The fleet lets the deployer's key in."
   }
 
   assert {

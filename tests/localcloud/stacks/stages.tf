@@ -64,6 +64,8 @@ module "elb" {
   private_subnet_ids    = module.vpc.private_subnet_ids
   app_security_group_id = module.vpc.app_security_group_id
   instance_profile      = module.vpc.instance_profile
+  ssh_security_group_id = module.ec2.ssh_security_group_id
+  key_name              = module.ec2.key_name
   ami_id                = module.ec2.base_ami_id
   asg_max_size          = 2
 
