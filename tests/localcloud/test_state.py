@@ -93,19 +93,30 @@ def test_two_at_once_start_one(cloud: Cloud) -> None:
 def test_damaged_state_is_not_started_over(cloud: Cloud) -> None:
     """What it was is for the user to say; nothing is removed or made meanwhile."""
     vpc_id = cloud.vpc_id
+    instance_id = cloud.run_instance()
     cloud.kill()
+    before = there_is(cloud)
     state = cloud.home / "state.pickle"
     content = state.read_bytes()
     state.write_bytes(content[: len(content) // 2])
-    failed = start(cloud)
-    output, _nothing = failed.communicate()
-    assert failed.returncode == 1
-    assert f"{state} is damaged" in output
-    assert "python -m localcloud down" in output
-    assert vpc_id in docker("network", "ls", "--format", "{{.Name}}")
-    state.write_bytes(content)
-    cloud.up()
+    try:
+        failed = start(cloud)
+        output, _nothing = failed.communicate()
+        assert failed.returncode == 1
+        assert f"{state} is damaged" in output
+        assert "python -m localcloud down" in output
+        assert there_is(cloud) == before
+    finally:
+        state.write_bytes(content)
+        cloud.up()
     assert cloud.client("ec2").describe_vpcs(VpcIds=[vpc_id])["Vpcs"]
+    cloud.terminate(instance_id)
+
+
+def there_is(cloud: Cloud) -> set[str]:
+    """Ids of the cloud's containers and networks."""
+    ours = ("--quiet", "--filter", f"label=localcloud.port={cloud.port}")
+    return {*docker("ps", "--all", *ours).split(), *docker("network", "ls", *ours).split()}
 
 
 def start(cloud: Cloud) -> subprocess.Popen[str]:
