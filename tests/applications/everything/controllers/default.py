@@ -31,8 +31,8 @@ def read():
     """Have a paper read in the background."""
     form = SQLFORM.factory(Field("seconds", "integer", default=0), submit_button="Read it")
     if form.process().accepted:
-        task = scheduler.queue_task("read", pvars=dict(paper=request.args(0), seconds=form.vars.seconds))
-        redirect(URL("task", args=[task.id, request.args(0)]))
+        queued = scheduler.queue_task("read", pvars=dict(paper=request.args(0), seconds=form.vars.seconds))
+        redirect(URL("task", args=[queued["id"], request.args(0)]))
     return dict(form=form)
 
 
