@@ -95,7 +95,7 @@ test-localcloud test-e2e test-webtier test-loadtest test-roles: tools images .ve
 
 # Not part of test-all: what APPLICATIONS names is elsewhere, and may have moved.
 .PHONY: test-applications
-test-applications: tools images .venv/.installed-dev ## Test others' applications on a fleet: APPLICATIONS=mine.yml for more of them
+test-applications: tools images .venv/.installed-dev ## Test applications on a fleet: APPLICATIONS=mine.yml for yours
 	@python -m pytest tests/applications $(ARGS)
 
 .PHONY: loadtest

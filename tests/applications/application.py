@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,8 +31,9 @@ class Form:
 class Application:
     """Where an application is from, and what a visitor does in it.
 
-    `release`: an application of web2py's release; or `git`: an address, and `commit`: all 40 digits. `settings`: those
-    of group_vars/all.yml that it needs. `changed`: a view, and its page; another version differs there. `typed`: lines
+    `release`: an application of web2py's release; or `git`: an address, and `commit`: all 40 digits; or `directory`:
+    a path beside the file. `settings`: those of group_vars/all.yml that it needs; each secret that they name gets a
+    value. `changed`: a view, and its page; another version differs there. `typed`: lines
     for web2py's shell, before the visitor logs in. `pages`: path -> what is in its answer for who is logged in.
     `upload`: the links to the file that `record` has sent. `counter`: a page that counts this visitor's requests, and
     the pattern that it has once for each.
@@ -43,6 +45,7 @@ class Application:
     release: str = ""
     git: str = ""
     commit: str = ""
+    directory: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     register: Form | None = None
     typed: tuple[str, ...] = ()
@@ -53,6 +56,8 @@ class Application:
 
     def copy_to(self, directory: Path) -> Path:
         """Its files as their authors published them, below this directory."""
+        if self.directory:
+            return Path(shutil.copytree(self.directory, directory))
         directory.mkdir()
         if self.release:
             return web2py_release.unpack(self.release, directory)
@@ -69,11 +74,12 @@ def read(path: Path) -> list[Application]:
     found = []
     for name, said in yaml.safe_load(path.read_text()).items():
         forms = {word: Form(**said[word]) for word in ("register", "login", "record", "upload") if word in said}
-        found.append(Application(name=name, **{**said, **forms}))
+        place = {"directory": path.parent / said["directory"]} if "directory" in said else {}
+        found.append(Application(name=name, **{**said, **forms, **place}))
     return found
 
 
 def chosen() -> list[Application]:
-    """Those that come with web2py, and those of the file that APPLICATIONS names."""
+    """Those that come with web2py, our own, and those of the file that APPLICATIONS names."""
     more = os.environ.get("APPLICATIONS")
     return read(OWN) + (read(Path(more)) if more else [])

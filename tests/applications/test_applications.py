@@ -1,4 +1,4 @@
-"""Applications that others wrote, unchanged, on three instances that become two, and others, under their visitor.
+"""Applications, unchanged, on three instances that become two, and others, under their visitor.
 
 What each has, and what a visitor does there: applications.yml.
 """
@@ -16,11 +16,11 @@ from random import Random
 
 import pytest
 from project_copy import Project
-from stack import docker, fleet, healthy_targets, succeeded
-from visitor import GoesOn, Visit, Visitor
+from stack import GoesOn, fleet, run_on, succeeded
+from visit import SIZE, Visit
+from visitor import Visitor
 from waiting import wait_until
 
-SIZE = 3
 DOWNLOADS = 12
 DONE = "all has been typed"
 
@@ -39,17 +39,6 @@ def picture() -> bytes:
 
 
 PICTURE = picture()
-
-
-def configure(project: Project, **settings: object) -> None:
-    """Write these settings in group_vars/all.yml, as its reader does."""
-    path = project.root / "group_vars/all.yml"
-    text = path.read_text()
-    for name, value in settings.items():
-        line = f"{name}: {json.dumps(value)}"
-        text, count = re.subn(rf"^{name}:.*$", lambda _, line=line: line, text, flags=re.MULTILINE)
-        assert count == 1, name
-    path.write_text(text)
 
 
 def type_into_the_shell(project: Project, *lines: str) -> str:
@@ -71,14 +60,10 @@ def answers_of_instances(project: Project, path: str) -> Counter[str]:
     """Instance -> how often its nginx has answered this path with 200."""
     found = Counter()
     for instance in fleet(project):
-        log = docker("exec", f"localcloud-{project.port}-{instance}", "cat", "/var/log/nginx/access.log")
+        log = run_on(project, instance, "cat", "/var/log/nginx/access.log")
         requests = map(json.loads, log.splitlines())
         found[instance] = sum((asked["uri"], asked["status"]) == (path, 200) for asked in requests)
     return found
-
-
-def in_service(project: Project, size: int) -> bool:
-    return len(fleet(project)) == size and healthy_targets(project) == set(fleet(project))
 
 
 def what_he_does(visit: Visit) -> None:
@@ -100,16 +85,7 @@ def count(visit: Visit) -> int:
 
 
 def test_application_is_deployed_on_three_instances(visit: Visit) -> None:
-    own = {"web2py_app_config": {}, "web2py_app_smoke_paths": [], **visit.application.settings}
-    source = str(visit.source)
-    configure(visit.project, web2py_app_source=source, asg_min_size=SIZE, nginx_access_log=True, **own)
-    if not (visit.project.root / ".deploy/local/url").exists():
-        succeeded(visit.project.playbook("site.yml"))
-    else:
-        # In the place of another, whose tables stay.
-        succeeded(visit.project.playbook("playbooks/deploy.yml"))
-        succeeded(visit.project.playbook("playbooks/scale.yml", desired_capacity=SIZE))
-    wait_until(lambda: in_service(visit.project, SIZE), 300, what=f"{SIZE} instances are in service")
+    visit.deploy()
 
 
 def test_visitor_registers_and_logs_in(visit: Visit) -> None:
@@ -151,16 +127,16 @@ def test_visitor_is_counted_wherever_he_asks(visit: Visit) -> None:
 def test_fleet_shrinks_and_gets_another_version_under_the_visitor(visit: Visit) -> None:
     project, changed = visit.project, visit.application.changed
     old = fleet(project)
-    configure(project, asg_min_size=SIZE - 1)
+    visit.configure(SIZE - 1)
     with GoesOn(lambda: what_he_does(visit)) as visitor:
         succeeded(project.playbook("playbooks/scale.yml", desired_capacity=SIZE - 1))
-        wait_until(lambda: in_service(project, SIZE - 1), 300, what=f"{SIZE - 1} instances are in service")
+        wait_until(lambda: visit.in_service(SIZE - 1), 300, what=f"{SIZE - 1} instances are in service")
         with (visit.source / changed["view"]).open("a") as view:
             view.write("\n<!-- another version -->\n")
         succeeded(project.playbook("playbooks/deploy.yml"))
         wait_until(lambda: set(old).isdisjoint(fleet(project)), 300, what="the old instances are gone")
     assert visitor.failures == []
-    assert visitor.rounds > 0
+    assert visitor.answers
     what_he_does(visit)
     assert visit.visitor is not None
     assert "<!-- another version -->" in visit.visitor.ask(changed["page"]).text

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from html import unescape
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import urljoin
 
 import requests
-from application import Application, Form
-from project_copy import Project
+from application import Form
 
 LIMIT = 30  # seconds for an answer
-PAUSE = 0.2  # seconds between two requests of one who goes on asking
 
 
 class Forms(HTMLParser):
@@ -107,44 +101,3 @@ class Visitor:
         for page, text in pages.items():
             answer = self.ask(page)
             assert text in answer.text, f"{answer.url} does not say {text}:\n{answer.text[:10000]}"
-
-
-@dataclass
-class Visit:
-    """An application in the stack, and its visitor from when he is there."""
-
-    application: Application
-    project: Project
-    source: Path
-    visitor: Visitor | None = None
-
-    @property
-    def logs(self) -> list[Path]:
-        return self.project.logs
-
-
-class GoesOn:
-    """The same visitor goes on with what he does during the `with`, and remembers what went wrong."""
-
-    def __init__(self, does: Callable[[], None]) -> None:
-        self._does = does
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._go_on)
-        self.rounds = 0
-        self.failures: list[str] = []
-
-    def __enter__(self) -> GoesOn:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _go_on(self) -> None:
-        while not self._stop.wait(PAUSE):
-            self.rounds += 1
-            try:
-                self._does()
-            except (AssertionError, requests.RequestException) as error:
-                self.failures.append(f"{time.strftime('%X')}: {error}")

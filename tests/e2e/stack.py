@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
+import requests
 from project_copy import PROJECT_ROOT, Answer, Project, Run
 
 from loadtest.measurements import read_answers
@@ -22,6 +27,9 @@ PATHS = ("/date_time_only", "/date_time", "/latest_date_time")
 SHARE = 0.75  # a deploy and two other groups of tests
 CONTROLLER = "controllers/default.py"  # of the application
 GROUP = "web2py-local"  # the autoscaling group's name, and the launch template's
+
+PAUSE = 0.2  # seconds between two requests of one who goes on asking
+T = TypeVar("T")
 
 FLEET = [{"Name": "tag:Role", "Values": ["fleet"]}, {"Name": "instance-state-name", "Values": ["running"]}]
 
@@ -50,6 +58,11 @@ def succeeded(run: Run) -> Run:
 
 def docker(*arguments: str) -> str:
     return subprocess.run(["docker", *arguments], check=True, text=True, capture_output=True).stdout
+
+
+def run_on(project: Project, instance: str, *command: str) -> str:
+    """What a command prints on an instance."""
+    return docker("exec", f"localcloud-{project.port}-{instance}", *command)
 
 
 def fleet(project: Project) -> list[str]:
@@ -84,6 +97,16 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text, f"{path} has no {old!r}"
     path.write_text(text.replace(old, new, 1))
+
+
+def configure(project: Project, **settings: object) -> None:
+    """The settings in group_vars/all.yml as they are in the project, but for these, as its reader would write them."""
+    text = (PROJECT_ROOT / "group_vars/all.yml").read_text()
+    for name, value in settings.items():
+        line = f"{name}: {json.dumps(value)}"
+        text, count = re.subn(rf"^{name}:.*$", lambda _, line=line: line, text, flags=re.MULTILINE)
+        assert count == 1, f"group_vars/all.yml has {count} lines with {name}"
+    (project.root / "group_vars/all.yml").write_text(text)
 
 
 def application(project: Project) -> Path:
@@ -121,19 +144,18 @@ def assert_nothing_is_left(project: Project) -> None:
     assert not list(project.root.glob(f"inventory/{project.name}/*.aws_ec2.yml"))
 
 
-class Visitor:
-    """Somebody who reads through the load balancer five times a second, and remembers the answers."""
+class GoesOn(Generic[T]):
+    """Somebody who does the same five times a second during the `with`, and remembers what came of it."""
 
-    def __init__(self, project: Project, path: str = "/latest_date_time") -> None:
-        self._project = project
-        self._path = path
+    def __init__(self, does: Callable[[], T]) -> None:
+        self._does = does
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._visit)
-        # Each with the moment (time.monotonic) at which it was asked for.
-        self.answers: list[tuple[float, Answer]] = []
-        self.failures: list[Answer] = []
+        self._thread = threading.Thread(target=self._go_on)
+        # Each with the moment (time.monotonic) at which it was begun.
+        self.answers: list[tuple[float, T]] = []
+        self.failures: list[str] = []
 
-    def __enter__(self) -> Visitor:
+    def __enter__(self) -> GoesOn[T]:
         self._thread.start()
         return self
 
@@ -141,14 +163,18 @@ class Visitor:
         self._stop.set()
         self._thread.join()
 
-    def _visit(self) -> None:
-        while not self._stop.wait(0.2):
-            asked = time.monotonic()
-            answer = self._project.get(self._path)
-            if answer.status == 200:
-                self.answers.append((asked, answer))
-            else:
-                self.failures.append(answer)
+    def _go_on(self) -> None:
+        while not self._stop.wait(PAUSE):
+            began = time.monotonic()
+            try:
+                self.answers.append((began, self._does()))
+            except (AssertionError, requests.RequestException) as error:
+                self.failures.append(f"{time.strftime('%X')}: {error}")
+
+
+def reader(project: Project, path: str) -> GoesOn[Answer]:
+    """Somebody who reads through the load balancer. Also what is no 200 is an answer."""
+    return GoesOn(lambda: project.get(path))
 
 
 def cpu_seconds() -> tuple[float, float]:

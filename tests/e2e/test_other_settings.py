@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from change_it import RECIPES, Block, follow
 from project_copy import PROJECT_ROOT, Project
-from stack import assert_refused, builder_states, docker, fleet, healthy_targets, succeeded
+from stack import assert_refused, builder_states, configure, docker, fleet, healthy_targets, run_on, succeeded
 from waiting import wait_until
 
 from localcloud import base_images
@@ -44,16 +44,6 @@ def deployed(interrupted: Project) -> Project:
     return interrupted
 
 
-def configure(project: Project, **values: str) -> None:
-    """The settings as they are in the project, but for these of the application, which are empty there."""
-    text = (PROJECT_ROOT / "group_vars/all.yml").read_text()
-    for name, value in values.items():
-        line = f"\nweb2py_app_{name}: "
-        assert f"{line}{{}}\n" in text
-        text = text.replace(f"{line}{{}}\n", f"{line}{value}\n")
-    (project.root / "group_vars/all.yml").write_text(text)
-
-
 def test_https_with_your_domain(deployed: Project) -> None:
     """The port is the stack's, and the certificate is the one that was handed in."""
     make, change, try_it = RECIPES["HTTPS with your domain"]
@@ -69,7 +59,11 @@ def test_deploy_your_own_application(deployed: Project) -> None:
 
 
 def test_settings_and_secrets_of_the_application(deployed: Project, tmp_path: Path) -> None:
-    configure(deployed, config="{app: {motto: slow is smooth}}", secrets="{smtp: {login: smtp_login}}")
+    configure(
+        deployed,
+        web2py_app_config={"app": {"motto": "slow is smooth"}},
+        web2py_app_secrets={"smtp": {"login": "smtp_login"}},
+    )
     refused = deployed.playbook("playbooks/deploy.yml")
     assert refused.returncode != 0
     assert "web2py_app_secrets names smtp_login" in refused.output
@@ -84,7 +78,7 @@ def test_settings_and_secrets_of_the_application(deployed: Project, tmp_path: Pa
         wait_until(lambda: len(fleet(deployed)) == 1, 300, what="one instance is left")
         (instance,) = fleet(deployed)
         command = "cat /opt/web2py/applications/*/private/appconfig.ini"
-        said = docker("exec", f"localcloud-{deployed.port}-{instance}", "sh", "-c", command)
+        said = run_on(deployed, instance, "sh", "-c", command)
         assert f"login = {value}\n" in said
         assert "motto = slow is smooth\n" in said
 
@@ -92,7 +86,7 @@ def test_settings_and_secrets_of_the_application(deployed: Project, tmp_path: Pa
 def test_secret_of_several_lines_under_a_name_of_its_own(deployed: Project) -> None:
     """Which `make secret` would not have taken."""
     deployed.client("ssm").put_parameter(Name="/shared/key", Type="SecureString", Value="first line\nsecond line")
-    configure(deployed, secrets="{smtp: {login: /shared/key}}")
+    configure(deployed, web2py_app_secrets={"smtp": {"login": "/shared/key"}})
     refused = deployed.playbook("playbooks/deploy.yml")
     assert refused.returncode != 0
     assert "web2py_app_secrets names /shared/key, which is more than one line of text" in refused.output

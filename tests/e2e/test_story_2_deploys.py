@@ -22,13 +22,13 @@ from stack import (
     CONTROLLER,
     GROUP,
     Load,
-    Visitor,
     application,
     assert_refused,
     builder_states,
     docker,
     edit,
     fleet,
+    reader,
     succeeded,
     wait_until_quiet,
 )
@@ -126,19 +126,20 @@ class Watched:
     """A run of a playbook under load: nothing failed, and which versions were served before and after its end."""
 
     def __init__(self, project: Project, note: Callable[[str], None], name: str, run: Callable[[], Run]) -> None:
-        with Load(project) as load, Visitor(project, "/date_time_only") as visitor:
+        with Load(project) as load, reader(project, "/date_time_only") as visitor:
             began = time.monotonic()
             self.run = run()
             ended = time.monotonic()
             time.sleep(AFTERWARDS)
-        versions = [(asked, version_of(answer.body)) for asked, answer in visitor.answers]
+        served = [(asked, answer) for asked, answer in visitor.answers if answer.status == 200]
+        versions = [(asked, version_of(answer.body)) for asked, answer in served]
         self.during = {version for asked, version in versions if asked <= ended}
         self.afterwards = {version for asked, version in versions if asked > ended}
         took = f"{ended - began:.0f} s at {load.rate} requests/s"
         note(f"{name}: {load.sent} requests, {load.failures.total()} failed, {took}")
         assert load.sent > load.rate * (ended - began) * 0.9, "the load was sent"
         assert load.failures == {}, f"{load.story}\n{self.run.output[-2000:]}"
-        assert visitor.failures == []
+        assert (visitor.failures, len(served)) == ([], len(visitor.answers))
 
 
 def playbook(project: Project, name: str, **variables: Any) -> Callable[[], Run]:

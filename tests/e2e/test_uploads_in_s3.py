@@ -11,10 +11,17 @@ from collections.abc import Mapping
 import pytest
 import requests
 from project_copy import PROJECT_ROOT, Project
-from stack import assert_nothing_is_left, assert_refused, docker, fleet, healthy_targets, succeeded
+from stack import assert_nothing_is_left, assert_refused, configure, fleet, healthy_targets, run_on, succeeded
 from waiting import wait_until
 
 SIZE = 2
+SETTINGS: dict[str, object] = {
+    "web2py_app_source": "{{ project_root }}/../shop",
+    "web2py_app_uploads": "s3",
+    "private_subnet_egress": "s3",
+    "asg_min_size": SIZE,
+    "nginx_access_log": True,
+}
 CONTENT = os.urandom(3 * 1024 * 1024 + 1)
 # What the application's process could do with the role, beyond what it does.
 OTHER_BUCKET = """
@@ -32,16 +39,6 @@ PYTHON = ("runuser", "--user=www-data", "--", "/opt/web2py-venv/bin/python", "-c
 pytestmark = pytest.mark.story
 
 
-def configure(project: Project, **settings: str) -> None:
-    """The settings in group_vars/all.yml, as its reader changes them."""
-    path = project.root / "group_vars/all.yml"
-    text = path.read_text()
-    for name, value in settings.items():
-        text, count = re.subn(rf"^{name}:.*$", f"{name}: {value}", text, flags=re.MULTILINE)
-        assert count == 1, name
-    path.write_text(text)
-
-
 def buckets(project: Project) -> list[str]:
     return [bucket["Name"] for bucket in project.client("s3").list_buckets()["Buckets"]]
 
@@ -54,10 +51,6 @@ def bucket(project: Project) -> str:
 def objects(project: Project) -> Mapping[str, int]:
     found = project.client("s3").list_objects_v2(Bucket=bucket(project)).get("Contents", [])
     return {one["Key"]: one["Size"] for one in found}
-
-
-def on_instance(project: Project, instance: str, *command: str) -> str:
-    return docker("exec", f"localcloud-{project.port}-{instance}", *command)
 
 
 def upload(project: Project) -> str:
@@ -84,16 +77,10 @@ def uploaded(project: Project) -> dict[str, str]:
 
 
 def test_a_fleet_that_cannot_reach_s3_is_refused(project: Project, uploaded: dict[str, str]) -> None:
-    configure(
-        project,
-        web2py_app_source="'{{ project_root }}/../shop'",
-        web2py_app_uploads="s3",
-        asg_min_size=str(SIZE),
-        nginx_access_log="true",
-    )
+    configure(project, **{**SETTINGS, "private_subnet_egress": "none"})
     refused = project.playbook("site.yml")
     assert_refused(refused, "instances can't reach S3, as private_subnet_egress is none", "private_subnet_egress: s3")
-    configure(project, private_subnet_egress="s3")
+    configure(project, **SETTINGS)
 
 
 def test_upload_is_in_the_bucket_and_on_each_instance(project: Project, uploaded: dict[str, str]) -> None:
@@ -105,7 +92,7 @@ def test_upload_is_in_the_bucket_and_on_each_instance(project: Project, uploaded
         assert download(project, name).content == CONTENT
 
     def all_were_asked() -> bool:
-        logs = [on_instance(project, instance, "cat", "/var/log/nginx/access.log") for instance in fleet(project)]
+        logs = [run_on(project, instance, "cat", "/var/log/nginx/access.log") for instance in fleet(project)]
         return all(f"/files/download/{name[:30]}" in log for log in logs)
 
     # nginx writes after a while.
@@ -116,7 +103,7 @@ def test_role_may_use_this_bucket_only(project: Project, uploaded: dict[str, str
     state = next(name for name in buckets(project) if "terraform" in name)
     program = OTHER_BUCKET.format(state=state, uploads=bucket(project))
     for instance in fleet(project):
-        assert on_instance(project, instance, *PYTHON, program).split() == ["AccessDenied"] * 3
+        assert run_on(project, instance, *PYTHON, program).split() == ["AccessDenied"] * 3
 
 
 def test_fleet_reaches_nothing_but_s3(project: Project, uploaded: dict[str, str]) -> None:
@@ -136,7 +123,7 @@ def test_second_run_changes_nothing(project: Project, uploaded: dict[str, str]) 
 
 def test_bucket_stays_when_the_setting_is_taken_back(project: Project, uploaded: dict[str, str]) -> None:
     before = objects(project)
-    configure(project, web2py_app_uploads="database")
+    configure(project, **{**SETTINGS, "web2py_app_uploads": "database"})
     succeeded(project.playbook("site.yml"))
     assert objects(project) == before
     old = fleet(project)
@@ -155,7 +142,7 @@ def test_bucket_stays_when_the_setting_is_taken_back(project: Project, uploaded:
 def test_uploads_of_the_database_follow(project: Project, uploaded: dict[str, str]) -> None:
     refused = project.playbook("playbooks/uploads.yml", from_database="yes")
     assert_refused(refused, "uploads in the database are where they belong", "web2py_app_uploads: s3")
-    configure(project, web2py_app_uploads="s3")
+    configure(project, **SETTINGS)
     succeeded(project.playbook("site.yml"))
     assert download(project, uploaded["name"]).content == CONTENT
     assert download(project, uploaded["in the database"]).status_code == 404

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import os
-import socket
-import struct
 from pathlib import Path
 
 import pytest
 import requests
+from browser_socket import Socket
 from web_host import PROBE, Web, answers
 
 from benchmarks.lab import Lab, wait_until
@@ -35,52 +31,6 @@ from urllib.request import urlopen
 urlopen("http://127.0.0.1:8888", urlencode({"message": %r, "group": %r}).encode(), timeout=30)
 """
 SERVICE = "web2py-service-realtime"
-MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
-TEXT = 1
-
-
-class Socket:
-    """A browser's end of a websocket: the answer to its handshake in `status` and `headers`."""
-
-    def __init__(self, host: Lab, path: str, **headers: str) -> None:
-        self._connection = socket.create_connection((host.address, 80), timeout=30)
-        self._stream = self._connection.makefile("rb")
-        key = base64.b64encode(os.urandom(16)).decode()
-        asked = {
-            "Host": "realtime.example",
-            "Origin": "http://realtime.example",
-            "Connection": "Upgrade",
-            "Upgrade": "websocket",
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": key,
-            **{name.replace("_", "-"): value for name, value in headers.items()},
-        }
-        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in asked.items()), "", ""]
-        self._connection.sendall("\r\n".join(lines).encode())
-        self.status = int(self._stream.readline().split()[1])
-        rows = iter(lambda: self._stream.readline().decode().strip(), "")
-        self.headers = {name.lower(): value for name, value in (row.split(": ", 1) for row in rows)}
-        self.accepted = base64.b64encode(hashlib.sha1((key + MAGIC).encode()).digest()).decode()  # noqa: S324 -- RFC 6455
-
-    def __enter__(self) -> Socket:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._stream.close()
-        self._connection.close()
-
-    def send(self, text: str) -> None:
-        """A masked frame of at most 125 bytes."""
-        data, mask = text.encode(), os.urandom(4)
-        masked = bytes(byte ^ mask[number % 4] for number, byte in enumerate(data))
-        self._connection.sendall(struct.pack("!BB", 0x80 | TEXT, 0x80 | len(data)) + mask + masked)
-
-    def receive(self) -> str:
-        kind, length = struct.unpack("!BB", self._stream.read(2))
-        assert kind == 0x80 | TEXT
-        if length == 126:
-            (length,) = struct.unpack("!H", self._stream.read(2))
-        return str(self._stream.read(length).decode())
 
 
 def ready(host: Lab) -> Lab:
@@ -102,7 +52,7 @@ def realtime(host: Web) -> Lab:
 
 def test_message_of_the_host_reaches_its_group(realtime: Lab) -> None:
     """web2py's own server."""
-    with Socket(realtime, "/realtime/news") as one, Socket(realtime, "/realtime/others") as other:
+    with Socket(realtime.address, "/realtime/news") as one, Socket(realtime.address, "/realtime/others") as other:
         assert (one.status, one.headers["sec-websocket-accept"]) == (101, one.accepted)
         realtime.run(PYTHON, "-c", POST % ("Grüße", "news"))
         realtime.run(PYTHON, "-c", POST % ("only here", "others"))
@@ -111,7 +61,7 @@ def test_message_of_the_host_reaches_its_group(realtime: Lab) -> None:
 
 def test_visitors_can_not_post_to_the_server(realtime: Lab) -> None:
     """Its address for that is no websocket's, and nginx passes on what is below the path only."""
-    with Socket(realtime, "/realtime/news") as one:
+    with Socket(realtime.address, "/realtime/news") as one:
         for path in ("/", "/realtime/", "/realtime/../", "/realtime/%2e%2e/"):
             requests.post(realtime.url + path, {"message": "forged", "group": "news"}, timeout=30)
         realtime.run(PYTHON, "-c", POST % ("true", "news"))
@@ -119,7 +69,7 @@ def test_visitors_can_not_post_to_the_server(realtime: Lab) -> None:
 
 
 def test_it_goes_both_ways_and_stays_open(realtime: Lab) -> None:
-    with Socket(realtime, "/headers/") as one:
+    with Socket(realtime.address, "/headers/") as one:
         for number in range(3):
             one.send(f"message {number}")
             assert json.loads(one.receive())["message"] == f"message {number}"
@@ -131,7 +81,7 @@ def test_it_goes_both_ways_and_stays_open(realtime: Lab) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/default/index", "/realtime", "/static/none", "/health"])
 def test_other_paths_stay_http(realtime: Lab, path: str) -> None:
-    with Socket(realtime, path) as one:
+    with Socket(realtime.address, path) as one:
         assert one.status != 101
         assert "upgrade" not in one.headers
 
@@ -146,7 +96,7 @@ def test_server_that_is_down_takes_nothing_else_with_it(realtime: Lab) -> None:
     try:
         assert requests.get(f"{realtime.url}/realtime/news", timeout=30).status_code == 502
         assert answers(realtime, "/")
-        with Socket(realtime, "/headers/") as one:
+        with Socket(realtime.address, "/headers/") as one:
             assert one.status == 101
     finally:
         realtime.run("systemctl", "start", SERVICE)
@@ -188,7 +138,7 @@ def test_who_the_visitor_is(host: Web, from_load_balancer: bool) -> None:
         lab = host.become(**{**SETTINGS, "lab_roles": ["nginx"], "nginx_trusted_proxies": networks})
     ready(lab)
     claims = {**FORGED, "X_Forwarded_For": "127.0.0.1, 203.0.113.9", "X_Forwarded_Proto": "https"}
-    with Socket(lab, "/headers/", **claims) as one:
+    with Socket(lab.address, "/headers/", **claims) as one:
         one.send("who am I")
         seen = json.loads(one.receive())
     if from_load_balancer:

@@ -1,0 +1,3 @@
+import socket
+
+NAME = socket.gethostname()
