@@ -69,6 +69,12 @@ def test_forged_headers(probe: Lab) -> None:
     assert not answer["is_https"]
 
 
+def test_health_check_asks_for_no_strange_host(probe: Lab) -> None:
+    """The load balancer asks by address, which an application that knows its names may refuse."""
+    answer = get(probe, "/health", headers={"Host": "10.1.2.3"})
+    assert (answer.status_code, answer.headers["X-Asked-As"]) == (200, "127.0.0.1")
+
+
 def test_cached_address_takes_nothing_from_another_request(probe: Lab) -> None:
     paths = [
         "/default/echo/a",

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Iterator
 
 import pytest
+import requests
 import web2py_release
+from mail_server import MailServer, mail_server
 from web_host import MIGRATED, PROBE, Visitor, Web, answers
 
 from benchmarks.lab import Lab, wait_until
 
 USER = "/default/user"
 ADA = "ada@example.com"
+SHOP = "shop@example.com"
+PASSWORD = "a long enough 1 Password!"
+# What an application of one machine may have in its appconfig.ini.
+SMTP_PASSWORD = "50%;#secret"
 
 
 @pytest.fixture(scope="module")
-def fleet(host: Web, tmp_path_factory: pytest.TempPathFactory) -> list[Lab]:
+def mails(host: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
+    directory = tmp_path_factory.mktemp("mails")
+    certificate, key = directory / "certificate", directory / "key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=mails"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    with mail_server(host.lab.gateway, certificate, key, "ada", SMTP_PASSWORD) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def fleet(host: Web, mails: MailServer, tmp_path_factory: pytest.TempPathFactory) -> list[Lab]:
+    network = host.lab.address.rpartition(".")[0]
     source = web2py_release.unpack("welcome", tmp_path_factory.mktemp("welcome"))
     first = host.become(
         **{
@@ -24,9 +43,14 @@ def fleet(host: Web, tmp_path_factory: pytest.TempPathFactory) -> list[Lab]:
             "web2py_app_sessions": "database",
             "web2py_app_source": str(source),
             "web2py_app_smoke_paths": [],
-            "web2py_app_config": {"app": {"author": "Ada of the deployment"}},
-            "web2py_app_secrets": {"google": {"analytics_id": "analytics"}},
-            "web2py_app_secret_values": {"analytics": "100%;#secret"},
+            "web2py_app_config": {
+                "app": {"author": "Ada of the deployment"},
+                "smtp": {"server": f"{host.lab.gateway}:{mails.port}", "sender": SHOP, "tls": True},
+                # Both hosts, and what each asks itself.
+                "host": {"names": ["shop.example.com", f"{network}.*", "127.0.0.1"]},
+            },
+            "web2py_app_secrets": {"google": {"analytics_id": "analytics"}, "smtp": {"login": "smtp_login"}},
+            "web2py_app_secret_values": {"analytics": "100%;#secret", "smtp_login": f"ada:{SMTP_PASSWORD}"},
         }
     )
     hosts = [first, first.beside()]
@@ -41,6 +65,11 @@ def submit(visitor: Visitor, page: str, **fields: str) -> str:
     return visitor.ask(page, **hidden, **fields).text
 
 
+def register(visitor: Visitor, email: str) -> None:
+    names = {"first_name": "Ada", "last_name": "Lovelace", "email": email}
+    submit(visitor, USER + "/register", **names, password=PASSWORD, password_two=PASSWORD)
+
+
 def logged_in(visitor: Visitor) -> str | None:
     """Who the application takes the visitor for: an address, or None."""
     answer = visitor.ask("/default/api_get_user_email")
@@ -50,20 +79,11 @@ def logged_in(visitor: Visitor) -> str | None:
 
 def test_who_has_registered_stays_logged_in(fleet: list[Lab]) -> None:
     visitor = Visitor(fleet)
-    password = "a long enough 1 Password!"
-    submit(
-        visitor,
-        USER + "/register",
-        first_name="Ada",
-        last_name="Lovelace",
-        email=ADA,
-        password=password,
-        password_two=password,
-    )
+    register(visitor, ADA)
     assert [logged_in(visitor) for _ in range(24)] == [ADA] * 24
     visitor.ask(USER + "/logout")
     assert [logged_in(visitor) for _ in range(4)] == [None] * 4
-    submit(visitor, USER + "/login", email=ADA, password=password)
+    submit(visitor, USER + "/login", email=ADA, password=PASSWORD)
     assert [logged_in(visitor) for _ in range(24)] == [ADA] * 24
 
 
@@ -71,6 +91,31 @@ def test_settings_and_secrets_come_from_the_deployment(fleet: list[Lab]) -> None
     page = Visitor(fleet).ask("/").text
     assert "Ada of the deployment" in page
     assert "100%;#secret" in page
+
+
+def test_forgotten_password_is_mailed_about(fleet: list[Lab], mails: MailServer) -> None:
+    """Through a mail server that wants TLS and a password; the link leads to the host that was asked."""
+    address = "grace@example.com"
+    register(Visitor(fleet), address)
+    first = fleet[0]
+    visitor = Visitor([first])
+    submit(visitor, USER + "/request_reset_password", email=address)
+    ((sender, receivers, mail),) = mails.received
+    assert (sender, receivers) == (SHOP, [address])
+    assert (mail["From"], mail["To"]) == (SHOP, address)
+    (link,) = re.findall(r"http://\S+", mail.get_content())
+    assert link.startswith(f"http://{first.address}/default/user/reset_password?key=")
+    another = "another long enough 2 Password!"
+    submit(visitor, link.removeprefix(first.url), new_password=another, new_password2=another)
+    later = Visitor(fleet)
+    submit(later, USER + "/login", email=address, password=another)
+    assert [logged_in(later) for _ in range(4)] == [address] * 4
+
+
+def test_links_lead_to_no_other_host(fleet: list[Lab]) -> None:
+    """A visitor who claims to ask another host can't have a mail with a link to that."""
+    page = requests.get(fleet[0].url + USER + "/login", headers={"Host": "evil.example.com"}, timeout=30)
+    assert page.status_code == 403
 
 
 def test_health_check_needs_no_page_of_the_application(fleet: list[Lab]) -> None:

@@ -141,6 +141,7 @@ def run_models(run, application):
     from pydal import DAL
 
     shared = web2py_shared.Shared()
+    shared.be_asked_by_name()
     environment = env(application, import_models=False)
     current.request.is_shell = True
     current.response.models_to_run = [r"\.py$"]

@@ -9,6 +9,7 @@ import contextlib
 import datetime
 import hmac
 import json
+import re
 import time
 import urllib.parse
 from pathlib import Path
@@ -72,6 +73,23 @@ class Shared:
             web2py_shared_tickets.keep_in_database(self.application, self.database)
         if uploads := self.uploads():
             web2py_shared_uploads.keep_in(uploads)
+
+    def be_asked_by_name(self):
+        """Have models that run without a request take the application's own name for the one that was asked.
+
+        gluon.shell says 127.0.0.1:8000, which Auth refuses where `[host] names` has other names, and which leads nowhere
+        in a mail that a task sends.
+        """
+        from gluon import shell
+
+        name = own_name(self.private / "appconfig.ini")
+        build = shell.build_environment
+
+        def build_with_name(request, *arguments, **named):
+            request.env.http_host = name or request.env.http_host
+            return build(request, *arguments, **named)
+
+        shell.build_environment = build_with_name
 
     def uploads(self):
         """Where uploads are kept, or None: in files of the host."""
@@ -141,6 +159,17 @@ def cookie_key(settings):
     except (configparser.Error, ValueError):
         return ""
     return hmac.digest(password.encode(), b"sessions in cookies", "sha512").hex() if password else ""
+
+
+def own_name(settings):
+    """The first of `[host] names` in this file that is no pattern; "" where there is none."""
+    configuration = configparser.RawConfigParser(strict=False)
+    try:
+        configuration.read(settings)
+        names = configuration.get("host", "names", fallback="").split(",")
+    except configparser.Error:
+        return ""
+    return next((name for name in map(str.strip, names) if name and not re.search(r"[*?\[]", name)), "")
 
 
 def needs_session(settings):

@@ -39,6 +39,7 @@ def main():
 
     shared = web2py_shared.Shared()
     shared.apply()  # uploads are where visitors' are
+    shared.be_asked_by_name()
     shell.env = as_a_shell(shell.env)
     shell.enable_autocomplete_and_history = complete
     shell.run(shared.application, plain=True, import_models=True)

@@ -71,6 +71,7 @@ def work(shared):
     from gluon.shell import run
 
     shared.apply()  # uploads are where visitors' are
+    shared.be_asked_by_name()
     run(shared.application, plain=True, import_models=True, python_code=WORK, scheduler_job=True)
 
 

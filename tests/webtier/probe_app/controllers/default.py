@@ -6,6 +6,7 @@ import helper
 
 
 def health():
+    response.headers["X-Asked-As"] = request.env.http_host
     return "ok"
 
 
