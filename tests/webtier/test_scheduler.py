@@ -23,7 +23,9 @@ SELECT count(*) FROM pg_locks
 @pytest.fixture(scope="module")
 def fleet(host: Web) -> list[Lab]:
     source = str(Path(__file__).parent / "tasks_app")
-    first = host.become(**{**PROBE, **MIGRATED, "web2py_app_source": source, "web2py_app_smoke_paths": []})
+    names = {"host": {"names": ["*.example.com", "shop.example.com"]}}
+    own = {"web2py_app_source": source, "web2py_app_smoke_paths": [], "web2py_app_config": names}
+    first = host.become(**{**PROBE, **MIGRATED, **own})
     hosts = [first, first.beside()]
     for each in hosts:
         wait_until(lambda each=each: answers(each, "/"), "the host serves")
@@ -68,6 +70,12 @@ def test_another_host_takes_over(fleet: list[Lab]) -> None:
         assert wait_for_run(fleet) == second
     assert fleet[0].sql(TURNS) == [(1,)]
     assert names[first].run(*STATE).strip() == "active"
+
+
+def test_task_knows_the_name_of_its_application(fleet: list[Lab]) -> None:
+    """For the links in its mails: nobody has asked it."""
+    wait_for_run(fleet)
+    assert fleet[0].sql("SELECT asked_as FROM tick ORDER BY id DESC LIMIT 1") == [("shop.example.com",)]
 
 
 @pytest.mark.parametrize("whom", ["main", "all"])

@@ -77,8 +77,8 @@ class Shared:
     def be_asked_by_name(self):
         """Have models that run without a request take the application's own name for the one that was asked.
 
-        gluon.shell says 127.0.0.1:8000, which Auth refuses where `[host] names` has other names, and which leads nowhere
-        in a mail that a task sends.
+        gluon.shell says 127.0.0.1:8000, which Auth refuses where `[host] names` has other names, and which leads
+        nowhere in a mail that a task sends.
         """
         from gluon import shell
 

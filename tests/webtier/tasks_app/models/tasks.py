@@ -5,7 +5,7 @@ from gluon.scheduler import Scheduler
 
 
 def tick():
-    db.tick.insert(host=socket.gethostbyname(socket.gethostname()))
+    db.tick.insert(host=socket.gethostbyname(socket.gethostname()), asked_as=request.env.http_host)
     db.commit()
 
 
