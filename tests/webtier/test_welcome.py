@@ -130,7 +130,8 @@ def test_shell_has_the_models_and_the_database(fleet: list[Lab]) -> None:
     shell = "runuser --user=www-data -- /opt/web2py-venv/bin/python /usr/local/sbin/web2py-console /opt/web2py"
     typed = [
         'print("asked as:", request.env.http_host)',
-        'print("users:", db(db.auth_user).count(), db.define_table("scans", Field("picture", "upload")).picture.uploadfs)',
+        'scans = db.define_table("scans", Field("picture", "upload"))',
+        'print("users:", db(db.auth_user).count(), scans.picture.uploadfs)',
     ]
     said = fleet[0].run("sh", "-c", f"echo '{'; '.join(typed)}' | {shell} 2>&1")
     assert re.search(r"users: \d+ <web2py_shared_uploads.Uploads ", said), said
