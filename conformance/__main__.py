@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--port", type=int, default=4700, help="for the servers, one after the other (default: 4700)")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server and pytest end with it
     try:
         expected = read_expected(EXPECTED)
         if not options.no_run:

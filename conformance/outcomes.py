@@ -35,7 +35,7 @@ class Outcome:
 class Difference:
     """Tests that pass against moto and should fail against the local cloud, and why.
 
-    `tests` are patterns of ids, in which `*` is anything; `message` is a regular expression, found in the failure's text.
+    `tests` are patterns of ids, in which `*` is anything; `message` is a regular expression found in what was said.
     """
 
     kind: str

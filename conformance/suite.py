@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 MOTO = version("moto")
-CACHE = Path(__file__).parents[1] / ".cache/conformance" / MOTO
+# Resolved, as pytest does: the tests' ids are paths below it.
+CACHE = (Path(__file__).parents[1] / ".cache").resolve() / "conformance" / MOTO
 SERVICES = ("autoscaling", "elbv2", "cloudwatch", "rds", "ec2")
 TEST_TIMEOUT = 60  # seconds; some of the tests wait for what comes at once, in a loop without an end
 # pytest's own exit codes: some tests failed; none failed. Others are faults.
