@@ -64,7 +64,7 @@ def run(name: str, directory: Path, services: list[str] | tuple[str, ...], port:
     """Run the tests of some services against one server."""
     for service in services:
         begin = time.monotonic()
-        with servers.server(name, port, RESULTS) as endpoint:
+        with servers.server(name, port, RESULTS / f"{service}-{name}-server.log") as endpoint:
             print(f"{service} against {name}: {report(name, service).with_suffix('.log')} ...", flush=True)
             suite.run(directory, service, endpoint, report(name, service))
         print(f"  {time.monotonic() - begin:.0f} s", flush=True)

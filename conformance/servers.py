@@ -26,10 +26,10 @@ class ServerError(Exception):
 
 
 @contextlib.contextmanager
-def server(name: str, port: int, directory: Path) -> Iterator[str]:
-    """One of MODULES, its log in `directory`; its endpoint. Raises ServerError when it ended before its time."""
+def server(name: str, port: int, log: Path) -> Iterator[str]:
+    """One of MODULES; its endpoint. Raises ServerError when it ended before its time."""
+    directory = log.parent
     directory.mkdir(parents=True, exist_ok=True)
-    log = directory / f"{name}-server.log"
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
         raise ServerError(f"port {port} is in use; another: make conformance ARGS='--port {port + 100}'")
     command = [sys.executable, "-m", MODULES[name], *(["-p"] if name == "moto" else []), str(port)]

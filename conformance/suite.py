@@ -10,9 +10,10 @@ import tarfile
 from importlib.metadata import version
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 MOTO = version("moto")
 # Resolved, as pytest does: the tests' ids are paths below it.
-CACHE = (Path(__file__).parents[1] / ".cache").resolve() / "conformance" / MOTO
+CACHE = (ROOT / ".cache").resolve() / "conformance" / MOTO
 SERVICES = ("autoscaling", "elbv2", "cloudwatch", "rds", "ec2")
 TEST_TIMEOUT = 60  # seconds; some of the tests wait for what comes at once, in a loop without an end
 # pytest's own exit codes: some tests failed; none failed. Others are faults.
@@ -59,7 +60,16 @@ def run(directory: Path, service: str, endpoint: str, report: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         report.unlink()
     log = report.with_suffix(".log")
-    options = ["-p", "no:cacheprovider", "-q", "--tb=short", f"--timeout={TEST_TIMEOUT}", f"--junitxml={report}"]
+    options = [
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "conformance.leaked_mocks",
+        "-q",
+        "--tb=short",
+        f"--timeout={TEST_TIMEOUT}",
+        f"--junitxml={report}",
+    ]
     with log.open("w") as output:
         done = subprocess.run(
             [
@@ -76,6 +86,7 @@ def run(directory: Path, service: str, endpoint: str, report: Path) -> None:
             cwd=directory,
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))},
+                "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
                 "TEST_SERVER_MODE": "true",
                 "TEST_SERVER_MODE_ENDPOINT": endpoint,
                 "AWS_DEFAULT_REGION": "us-east-1",

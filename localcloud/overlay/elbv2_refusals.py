@@ -170,7 +170,7 @@ def _install_listeners() -> None:
                         "DuplicateListener",
                         f"A listener already exists on this port for this load balancer '{load_balancer_arn}'",
                     )
-        if protocol == "HTTPS":
+        if protocol == "HTTPS" and (load_balancer is None or load_balancer.type == "application"):
             if certificate is None:
                 raise ValidationError("A certificate must be specified for HTTPS listeners")
             self.check_certificate(certificate)  # type: ignore[attr-defined]
@@ -219,9 +219,9 @@ def _install_listeners() -> None:
 
     @functools.wraps(add)
     def add_checked(self: ELBv2Backend, arn: str, certificates: list[dict[str, Any]]) -> list[str]:
+        known = self.describe_listeners(None, [arn])[0].certificates
         for certificate in certificates:
             self.check_certificate(certificate["CertificateArn"])  # type: ignore[attr-defined]
-        known = self.describe_listeners(None, [arn])[0].certificates
         add(self, arn, [certificate for certificate in certificates if certificate["CertificateArn"] not in known])
         return [certificate["CertificateArn"] for certificate in certificates]
 
