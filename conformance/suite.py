@@ -60,29 +60,11 @@ def run(directory: Path, service: str, endpoint: str, report: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         report.unlink()
     log = report.with_suffix(".log")
-    options = [
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "conformance.leaked_mocks",
-        "-q",
-        "--tb=short",
-        f"--timeout={TEST_TIMEOUT}",
-        f"--junitxml={report}",
-    ]
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", directory, "-q", "--tb=short"]
+    plugins = ["-p", "no:cacheprovider", "-p", "conformance.leaked_mocks", f"--timeout={TEST_TIMEOUT}"]
     with log.open("w") as output:
         done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-c",
-                os.devnull,
-                "--rootdir",
-                directory,
-                *options,
-                f"tests/test_{service}",
-            ],
+            [*command, *plugins, f"--junitxml={report}", f"tests/test_{service}"],
             cwd=directory,
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))},
