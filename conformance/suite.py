@@ -60,7 +60,7 @@ def run(directory: Path, service: str, endpoint: str, report: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         report.unlink()
     log = report.with_suffix(".log")
-    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", directory, "-q", "--tb=short"]
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(directory), "-q", "--tb=short"]
     plugins = ["-p", "no:cacheprovider", "-p", "conformance.leaked_mocks", f"--timeout={TEST_TIMEOUT}"]
     with log.open("w") as output:
         done = subprocess.run(

@@ -368,17 +368,26 @@ def _get_metric_data(self: Any) -> ActionResult:
         points = [(time, value) for time, value in zip(times, values_of, strict=True) if value is not None]
         if request.get("ScanBy") != "TimestampAscending":
             points.reverse()
-        stat = given.get("MetricStat")
         results.append(
             {
                 "Id": query.id,
-                "Label": given.get("Label") or (stat["Metric"]["MetricName"] if stat else query.id),
+                "Label": given.get("Label") or _label(given, asked),
                 "Timestamps": [datetime.fromtimestamp(time, UTC) for time, _value in points],
                 "Values": [value for _time, value in points],
                 "StatusCode": "Complete",
             }
         )
     return ActionResult({"MetricDataResults": results})
+
+
+def _label(query: dict[str, Any], queries: list[dict[str, Any]]) -> str:
+    """What a query is called that has no label: by its metric, and by what tells it apart from the others."""
+    stat = query.get("MetricStat")
+    if not stat:
+        return str(query["Id"])
+    stats = [other["MetricStat"] for other in queries if other.get("MetricStat")]
+    differing = [key for key in ("Stat", "Period") if len({str(other[key]) for other in stats}) > 1]
+    return " ".join([stat["Metric"]["MetricName"], *(str(stat[key]) for key in differing)])
 
 
 def _check_queries(queries: list[dict[str, Any]]) -> None:

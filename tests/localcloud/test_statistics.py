@@ -52,6 +52,9 @@ def test_statistics_of_a_period(client: Client, period: dict[str, Any]) -> None:
     queries = [query(statistic, f"q{number}") for number, statistic in enumerate(expected)]
     results = cloudwatch.get_metric_data(MetricDataQueries=queries, **period)["MetricDataResults"]
     assert [result["Values"] for result in results] == [[value] for value in expected.values()]
+    assert [result["Label"] for result in results] == [f"M {statistic}" for statistic in expected]
+    (result,) = cloudwatch.get_metric_data(MetricDataQueries=[query("Sum")], **period)["MetricDataResults"]
+    assert result["Label"] == "M"
 
 
 @pytest.mark.essential
