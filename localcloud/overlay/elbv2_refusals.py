@@ -228,10 +228,10 @@ def _install_listeners() -> None:
     def remove_checked(self: ELBv2Backend, arn: str, certificates: list[dict[str, Any]]) -> None:
         listener = self.describe_listeners(None, [arn])[0]
         leaving = {certificate["CertificateArn"] for certificate in certificates}
-        default, *added = listener.certificates or [None]
-        if default in leaving - set(added):
+        default, added = listener.certificates[:1], listener.certificates[1:]
+        if leaving & set(default) - set(added):
             raise ELBClientError("OperationNotPermitted", "Default certificate cannot be removed from the listener")
-        listener.certificates = [default, *(known for known in added if known not in leaving)] if default else []
+        listener.certificates = [*default, *(known for known in added if known not in leaving)]
 
     def check_certificate(self: ELBv2Backend, certificate_arn: str) -> None:
         if not self._certificate_exists(certificate_arn=certificate_arn):
