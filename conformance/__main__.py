@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from conformance import page, servers, suite
-from conformance.outcomes import Comparison, ExpectedError, compare, read_expected, read_report
+from conformance.errors import ConformanceError
+from conformance.outcomes import Comparison, compare, read_expected, read_report
 
 EXPECTED = Path(__file__).parent / "expected.yml"
 RESULTS = suite.CACHE / "results"
@@ -39,11 +40,11 @@ def main() -> int:
     try:
         expected = read_expected(EXPECTED)
         if not options.no_run:
-            directory = suite.tests_directory(options.moto)
+            directory = suite.source_directory(options.moto)
             for name in [options.against] if options.against else servers.MODULES:
                 run(name, directory, options.service or suite.SERVICES, options.port)
-    except (ExpectedError, suite.SuiteError, servers.ServerError) as error:
-        print(f"\nERROR: {error}", file=sys.stderr)
+    except ConformanceError as error:
+        print(f"\n{error}", file=sys.stderr)
         return 2
     comparisons: dict[str, Comparison] = {}
     for service in suite.SERVICES:

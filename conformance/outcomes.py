@@ -12,15 +12,13 @@ from typing import Any
 
 import yaml
 
+from conformance.errors import ConformanceError
+
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 SAME, BETTER, AS_ON_AWS, NOT_HERE, WORSE, UNKNOWN = "same", "better", "as on AWS", "not here", "worse", "unknown"
 VERDICTS = (SAME, BETTER, AS_ON_AWS, NOT_HERE, WORSE, UNKNOWN)
 KINDS = (AS_ON_AWS, NOT_HERE)  # of an expected difference
 KEYS = {"tests", "message", "kind", "reason"}
-
-
-class ExpectedError(Exception):
-    """The list of expected differences can't be used; its text says why."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +79,25 @@ def read_report(path: Path) -> dict[str, Outcome]:
 
 
 def read_expected(path: Path) -> dict[str, list[Difference]]:
-    """Expected differences of each service. Raises ExpectedError."""
+    """Expected differences of each service. Raises ConformanceError."""
     content = yaml.safe_load(path.read_text()) or {}
     return {service: [_difference(service, entry) for entry in entries] for service, entries in content.items()}
 
 
 def _difference(service: str, entry: Mapping[str, Any]) -> Difference:
-    name = f"{service}: {entry.get('reason', entry)}"
+    wrong = ""
     if set(entry) - KEYS:
-        raise ExpectedError(f"{name}: {', '.join(sorted(set(entry) - KEYS))} is none of {', '.join(sorted(KEYS))}")
-    if not entry.get("reason") or entry.get("kind") not in KINDS:
-        raise ExpectedError(f"{name}: it needs a reason, and a kind: {' or '.join(KINDS)}")
-    if not entry.get("tests") and not entry.get("message"):
-        raise ExpectedError(f"{name}: it needs tests or a message, or it would explain everything")
+        wrong = f"{', '.join(sorted(set(entry) - KEYS))} is none of {', '.join(sorted(KEYS))}"
+    elif not entry.get("reason") or entry.get("kind") not in KINDS:
+        wrong = f"it needs a reason, and a kind: {' or '.join(KINDS)}"
+    elif not entry.get("tests") and not entry.get("message"):
+        wrong = "it needs tests or a message, or it would explain everything"
+    if wrong:
+        raise ConformanceError(
+            f"an expected difference of {service}, {entry.get('reason', entry)!r}: {wrong}",
+            look="conformance/expected.yml",
+            type_this="make conformance ARGS=--no-run   (when it is mended)",
+        )
     return Difference(
         entry["kind"], entry["reason"], tuple(entry.get("tests") or ["*"]), str(entry.get("message") or "")
     )

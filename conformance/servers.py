@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+from conformance.errors import ConformanceError
+
 ROOT = Path(__file__).parents[1]
 MODULES = {"moto": "moto.server", "localcloud": "conformance.api"}
 START_TIMEOUT = 60  # seconds
@@ -21,17 +23,15 @@ START_TIMEOUT = 60  # seconds
 IMAGES = ("amis.json.gz", "latest_amis/us-east-1.json.gz")
 
 
-class ServerError(Exception):
-    """A server did not start, or ended; its text says where to look."""
-
-
 @contextlib.contextmanager
 def server(name: str, port: int, log: Path) -> Iterator[str]:
-    """One of MODULES; its endpoint. Raises ServerError when it ended before its time."""
+    """One of MODULES; its endpoint. Raises ConformanceError when it ended before its time."""
     directory = log.parent
     directory.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-        raise ServerError(f"port {port} is in use; another: make conformance ARGS='--port {port + 100}'")
+        raise ConformanceError(
+            f"port {port} is in use", look="ss -tlnp", type_this=f"make conformance ARGS='--port {port + 100}'"
+        )
     command = [sys.executable, "-m", MODULES[name], *(["-p"] if name == "moto" else []), str(port)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MOTO_AMIS_PATH": str(write_images(directory))}
     with (
@@ -42,7 +42,7 @@ def server(name: str, port: int, log: Path) -> Iterator[str]:
             _wait(process, port, log)
             yield f"http://127.0.0.1:{port}"
             if process.poll() is not None:
-                raise ServerError(f"the server of {name} ended: look at {log}")
+                raise ConformanceError(f"the server of {name} ended", look=log, type_this="make conformance")
         finally:
             process.terminate()
 
@@ -53,7 +53,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
         time.sleep(0.1)
-    raise ServerError(f"no server on port {port}: look at {log}")
+    raise ConformanceError(f"no server answers on port {port}", look=log, type_this="make conformance")
 
 
 def write_images(directory: Path) -> Path:

@@ -10,6 +10,8 @@ import tarfile
 from importlib.metadata import version
 from pathlib import Path
 
+from conformance.errors import ConformanceError
+
 ROOT = Path(__file__).parents[1]
 MOTO = version("moto")
 # Resolved, as pytest does: the tests' ids are paths below it.
@@ -20,15 +22,15 @@ TEST_TIMEOUT = 60  # seconds; some of the tests wait for what comes at once, in 
 RAN = (0, 1)
 
 
-class SuiteError(Exception):
-    """moto's tests can't be had, or can't be run; its text says why and what to type."""
-
-
-def tests_directory(given: str | None) -> Path:
+def source_directory(given: str | None) -> Path:
     """The directory that has moto's `tests/` in it: one that is given, or that of moto's source package."""
     if given:
         if not (Path(given) / "tests/test_ec2").is_dir():
-            raise SuiteError(f"{given} has no tests/test_ec2: it must be a clone of moto, at the tag {MOTO}")
+            raise ConformanceError(
+                f"{given} has no tests/test_ec2",
+                look=given,
+                type_this=f"git -C {given} checkout {MOTO}",
+            )
         return Path(given).resolve()
     if not (CACHE / "source/tests").is_dir():
         download(CACHE)
@@ -42,9 +44,10 @@ def download(cache: Path) -> None:
     done = subprocess.run([*command, "--dest", cache, f"moto=={MOTO}"], check=False)
     archives = list(cache.glob(f"moto-{MOTO}.tar.gz"))
     if done.returncode or not archives:
-        raise SuiteError(
-            f"pip could not download the source package of moto {MOTO}. "
-            f"With a clone of it: make conformance ARGS='--moto /path/to/moto'"
+        raise ConformanceError(
+            f"pip could not download the source package of moto {MOTO}",
+            look="pip's message above",
+            type_this="make conformance ARGS='--moto /path/to/moto'   (a clone of it)",
         )
     with tarfile.open(archives[0]) as archive:
         tests = [member for member in archive if member.name.split("/")[1:2] == ["tests"]]
@@ -80,4 +83,8 @@ def run(directory: Path, service: str, endpoint: str, report: Path) -> None:
             check=False,
         )
     if done.returncode not in RAN or not report.exists():
-        raise SuiteError(f"moto's tests of {service} could not be run against {endpoint}: look at {log}")
+        raise ConformanceError(
+            f"moto's tests of {service} could not be run against {endpoint}",
+            look=log,
+            type_this=f"make conformance ARGS='--service {service}'",
+        )

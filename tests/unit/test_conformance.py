@@ -9,6 +9,7 @@ import pytest
 
 from conformance import page
 from conformance.__main__ import EXPECTED
+from conformance.errors import ConformanceError
 from conformance.outcomes import (
     AS_ON_AWS,
     BETTER,
@@ -17,13 +18,12 @@ from conformance.outcomes import (
     UNKNOWN,
     WORSE,
     Difference,
-    ExpectedError,
     Outcome,
     compare,
     read_expected,
     read_report,
 )
-from conformance.suite import SERVICES
+from conformance.suite import SERVICES, source_directory
 
 PASSED, SKIPPED = Outcome("passed"), Outcome("skipped")
 FAILED = Outcome("failed", "ClientError: (InvalidKeyPair.NotFound)")
@@ -94,7 +94,7 @@ def test_report_is_read(tmp_path: Path) -> None:
 )
 def test_a_wrong_entry_is_refused(tmp_path: Path, entry: str, wrong: str) -> None:
     (tmp_path / "expected.yml").write_text(f"ec2: [{entry}]\n")
-    with pytest.raises(ExpectedError, match=wrong):
+    with pytest.raises(ConformanceError, match=wrong):
         read_expected(tmp_path / "expected.yml")
 
 
@@ -137,3 +137,10 @@ def test_page_keeps_the_figures_of_what_did_not_run(tmp_path: Path) -> None:
     ]
     page.write({"ec2": Counter({SAME: 4})}, "6.0", readme)
     assert len(rows(readme)) == 2
+
+
+def test_a_clone_of_moto_has_its_tests(tmp_path: Path) -> None:
+    with pytest.raises(ConformanceError, match="has no tests/test_ec2"):
+        source_directory(str(tmp_path))
+    (tmp_path / "tests/test_ec2").mkdir(parents=True)
+    assert source_directory(str(tmp_path)) == tmp_path.resolve()
