@@ -1,8 +1,8 @@
 """Run moto's own tests against moto and against the local cloud's API, and say where the two differ.
 
-The table goes into localcloud/README.md. It takes a quarter of an hour on two cores; --service runs a part, and the figures of the others
-stay. What should differ is in conformance/expected.yml, each with its reason. Exits with 1 when a test is worse that
-is not there.
+The table goes into localcloud/README.md. It takes a quarter of an hour on two cores; --service runs a part, and the
+figures of the others stay. What should differ is in conformance/expected.yml, each with its reason. Exits with 1 when a
+test is worse that is not there.
 """
 
 from __future__ import annotations
