@@ -112,6 +112,10 @@ claims: known-env tools ## Run all load tests, and write their figures into docs
 benchmark: tools images ## Measure what a request costs, beside the older set-up, Flask, py4web and bare WSGI
 	@python -m benchmarks $(ARGS)
 
+.PHONY: conformance
+conformance: .venv/.installed-dev ## Run moto's own tests against the local cloud's API, and write the figures into localcloud/README.md
+	@python -m conformance $(ARGS)
+
 .PHONY: lint
 lint: tools .venv/.installed-dev .venv-checkov/.installed ## Run the checks that need no Docker
 	@python -m pytest tests/lint $(ARGS)

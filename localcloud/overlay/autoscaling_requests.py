@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import time
 from collections.abc import Callable
@@ -148,8 +149,12 @@ def _check_source(backend: Any, request: dict[str, Any]) -> None:
         raise ValidationError(
             "The local cloud does not run mixed instances policies; give the group a LaunchTemplate instead."
         )
-    if request.get("launch_template"):
-        resolve_template(backend, request["launch_template"])
+    _refuse_classic(request.get("load_balancers"))
+    template = request.get("launch_template")
+    if template:
+        if not (template.get("LaunchTemplateId") or template.get("LaunchTemplateName")):
+            raise ValidationError("Valid requests must contain either launchTemplateId or LaunchTemplateName")
+        resolve_template(backend, template)
     name = request.get("launch_config_name")
     if name and name not in backend.launch_configurations:
         raise ValidationError(
@@ -160,13 +165,20 @@ def _check_source(backend: Any, request: dict[str, Any]) -> None:
             raise ValidationError(f"The subnet ID '{subnet_id.strip()}' does not exist")
 
 
+def _refuse_classic(load_balancers: list[str] | None) -> None:
+    if load_balancers:
+        raise ValidationError(
+            "The local cloud has no classic load balancers for groups; give the group TargetGroupARNs instead."
+        )
+
+
 def _install_backend() -> None:
     create = AutoScalingBackend.create_auto_scaling_group
     create_configuration = AutoScalingBackend.create_launch_configuration
 
     @functools.wraps(create_configuration)
     def create_launch_configuration(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("image_id"):
+        if kwargs.get("image_id") and kwargs.get("instance_type"):
             try:
                 find_image(self.ec2_backend, kwargs["image_id"])
             except ServiceException as error:
@@ -252,8 +264,8 @@ def _install_backend() -> None:
             if should_decrement and member.active:
                 cause += _decrement(group)
             activity = record(group, f"Detaching EC2 instance: {instance_id}", cause + ".")
+            activities.append(_begun(activity))
             activity.end("Successful")
-            activities.append(activity)
             deregister(member, group.target_group_arns)
             forget(member)
             self.ec2_backend.delete_tags([instance_id], {GROUP_NAME_TAG: group.name})
@@ -296,8 +308,8 @@ def _install_backend() -> None:
             member.registered = []
             member.lifecycle_state = STANDBY
             activity = record(group, f"Moving EC2 instance to Standby: {instance_id}", cause + ".")
+            activities.append(_begun(activity))
             activity.end("Successful")
-            activities.append(activity)
         return activities
 
     def exit_standby_instances(self: Any, group_name: str, instance_ids: list[str]) -> list[ScalingActivity]:
@@ -316,6 +328,7 @@ def _install_backend() -> None:
             )
             member.lifecycle_state = PENDING
             member.activity = record(group, f"Moving EC2 instance out of Standby: {instance_id}", cause)
+            member.activity.advance("PreInService", 30)
             activities.append(member.activity)
         return activities
 
@@ -333,6 +346,10 @@ def _install_backend() -> None:
             if health_status == UNHEALTHY
             else ""
         )
+
+    def attach_load_balancers(self: Any, group_name: str, load_balancer_names: list[str]) -> None:
+        find_group(self, group_name)
+        _refuse_classic(load_balancer_names)
 
     def attach_load_balancer_target_groups(self: Any, group_name: str, target_group_arns: list[str]) -> None:
         _check_target_groups(self, target_group_arns)
@@ -401,10 +418,17 @@ def _install_backend() -> None:
     backend.set_instance_protection = set_instance_protection
     backend.suspend_processes = suspend_processes
     backend.resume_processes = resume_processes
+    backend.attach_load_balancers = attach_load_balancers
     backend.attach_load_balancer_target_groups = attach_load_balancer_target_groups
     backend.detach_load_balancer_target_groups = detach_load_balancer_target_groups
     backend.update_attached_target_groups = by_the_reconciler
     backend.notify_terminate_instances = by_the_reconciler
+
+
+def _begun(activity: ScalingActivity) -> ScalingActivity:
+    """What the answer shows, also of an activity that is over at once."""
+    activity.advance("InProgress", 50)
+    return copy.copy(activity)
 
 
 def _decrement(group: Any) -> str:

@@ -20,6 +20,7 @@ from moto.ec2.utils import convert_tag_spec
 
 BASE_IMAGE_SIZE = 8  # GiB, as Debian's own
 IMAGE_VOLUME_TYPE = "gp3"
+IO_DEFAULT_IOPS = 3000  # of a volume that becomes an io1 or io2
 GP3_DEFAULT_THROUGHPUT = 125  # MiB/s
 # What CreateVolume takes of a mapping's Ebs: its names and moto's.
 VOLUME_PARAMETERS = {
@@ -145,6 +146,8 @@ def _install_volumes() -> None:
             self.iops = self.throughput = None
         modify(self, target_size, target_volume_type, *args, **kwargs)
         _complete(self)
+        if self.volume_type in ("io1", "io2"):  # made of another type, without a number
+            self.iops = self.iops or IO_DEFAULT_IOPS
         mapping = self.attachment.instance.block_device_mapping if self.attachment else {}
         for device in mapping.values():
             if device.volume_id == self.id:

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import logging
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -299,10 +300,12 @@ def _in_periods(data: list[Any], metric: dict[str, Any], unit: str | None, perio
     return found
 
 
-def _data_between(self: Any, request: dict[str, Any]) -> list[Any]:
-    start, end = epoch(request["StartTime"]), epoch(request["EndTime"])
-    if start >= end:
-        raise InvalidParameterValue("The parameter StartTime must be less than the parameter EndTime.")
+def _time_range(request: dict[str, Any]) -> tuple[int, int]:
+    """Seconds since the epoch: CloudWatch overlooks what is less than a second."""
+    return int(epoch(request["StartTime"])), int(epoch(request["EndTime"]))
+
+
+def _data_between(self: Any, start: int, end: int) -> list[Any]:
     return [datum for datum in self.cloudwatch_backend.get_all_metrics() if start <= epoch(datum.timestamp) < end]
 
 
@@ -310,15 +313,20 @@ def _get_metric_statistics(self: Any) -> ActionResult:
     """moto adds up all metrics that have the dimensions among theirs, and knows no percentiles."""
     request = self._get_params()
     simple, extended = request.get("Statistics") or [], request.get("ExtendedStatistics") or []
-    if bool(simple) == bool(extended):
+    if not simple and not extended:
+        raise InvalidParameterCombination("Must specify either Statistics or ExtendedStatistics")
+    if simple and extended:
         raise InvalidParameterCombination("Must specify either Statistics or ExtendedStatistics, but not both")
     for number, name in enumerate(extended, 1):
         if not is_extended(name):
             raise InvalidParameterValue(
                 f"The value {name} for parameter ExtendedStatistics.member.{number} is not supported."
             )
+    start, end = _time_range(request)
+    if start >= end:
+        raise InvalidParameterValue("The parameter StartTime must be less than the parameter EndTime.")
     points = []
-    periods = _in_periods(_data_between(self, request), request, request.get("Unit"), int(request["Period"]))
+    periods = _in_periods(_data_between(self, start, end), request, request.get("Unit"), int(request["Period"]))
     for begin, datums in sorted(periods.items()):
         values = {name: aggregate(datums, name) for name in (*simple, *extended)}
         known = {name: value for name, value in values.items() if value is not None}
@@ -332,9 +340,15 @@ def _get_metric_data(self: Any) -> ActionResult:
     """moto mixes metrics of one name, knows no percentiles, and of metric math only an id."""
     request = self._get_params()
     asked = request.get("MetricDataQueries") or []
+    _check_queries(asked)
     queries = metric_math.queries_of(asked, 60)
     _check_statistics(_statistics_of(queries), "MetricDataQueries")
-    data = _data_between(self, request)
+    start, end = _time_range(request)
+    if start == end:
+        raise ValidationError("The parameter StartTime must not equal parameter EndTime.")
+    if start > end:
+        raise ValidationError("The parameter EndTime must be greater than StartTime.")
+    data = _data_between(self, start, end)
     found: dict[str, dict[float, float]] = {}
     for given in asked:
         if stat := given.get("MetricStat"):
@@ -354,17 +368,35 @@ def _get_metric_data(self: Any) -> ActionResult:
         points = [(time, value) for time, value in zip(times, values_of, strict=True) if value is not None]
         if request.get("ScanBy") != "TimestampAscending":
             points.reverse()
-        stat = given.get("MetricStat")
         results.append(
             {
                 "Id": query.id,
-                "Label": given.get("Label") or (stat["Metric"]["MetricName"] if stat else query.id),
+                "Label": given.get("Label") or _label(given, asked),
                 "Timestamps": [datetime.fromtimestamp(time, UTC) for time, _value in points],
                 "Values": [value for _time, value in points],
                 "StatusCode": "Complete",
             }
         )
     return ActionResult({"MetricDataResults": results})
+
+
+def _label(query: dict[str, Any], queries: list[dict[str, Any]]) -> str:
+    """What a query is called that has no label: by its metric, and by what tells it apart from the others."""
+    stat = query.get("MetricStat")
+    if not stat:
+        return str(query["Id"])
+    stats = [other["MetricStat"] for other in queries if other.get("MetricStat")]
+    differing = [key for key in ("Stat", "Period") if len({str(other[key]) for other in stats}) > 1]
+    return " ".join([stat["Metric"]["MetricName"], *(str(stat[key]) for key in differing)])
+
+
+def _check_queries(queries: list[dict[str, Any]]) -> None:
+    """Refuse metric data queries that ask for nothing, in AWS's words, and those in SQL, which nobody answers here."""
+    for number, query in enumerate(queries, 1):
+        if not query.get("MetricStat") and not query.get("Expression"):
+            raise ValidationError(f"The parameter MetricDataQueries.member.{number}.MetricStat is required.\n")
+        if re.match(r"\s*SELECT\b", query.get("Expression") or "", re.IGNORECASE):
+            raise NotImplementedError("a Metrics Insights query (SELECT …)")
 
 
 def _statistics_of(queries: list[MetricDataQuery]) -> list[str | None]:

@@ -170,7 +170,7 @@ def _install_listeners() -> None:
                         "DuplicateListener",
                         f"A listener already exists on this port for this load balancer '{load_balancer_arn}'",
                     )
-        if protocol == "HTTPS":
+        if protocol == "HTTPS" and (load_balancer is None or load_balancer.type == "application"):
             if certificate is None:
                 raise ValidationError("A certificate must be specified for HTTPS listeners")
             self.check_certificate(certificate)  # type: ignore[attr-defined]
@@ -204,12 +204,12 @@ def _install_listeners() -> None:
             )
         for certificate in certificates or []:
             self.check_certificate(certificate["CertificateArn"])  # type: ignore[attr-defined]
-        added = [arn for arn in known.certificates if arn != known.certificate]
+        added = known.certificates[1:]
         listener = modify(self, arn, port, protocol, ssl_policy, certificates or [], actions or [])
         if listener.protocol == "HTTPS":
             listener.certificates = [
                 listener.certificate,  # type: ignore[list-item]
-                *(arn for arn in added if arn != listener.certificate),
+                *added,
             ]
             listener.ssl_policy = listener.ssl_policy or "ELBSecurityPolicy-2016-08"
         else:
@@ -219,18 +219,19 @@ def _install_listeners() -> None:
 
     @functools.wraps(add)
     def add_checked(self: ELBv2Backend, arn: str, certificates: list[dict[str, Any]]) -> list[str]:
+        known = self.describe_listeners(None, [arn])[0].certificates[1:]  # the default one may be added, too
         for certificate in certificates:
             self.check_certificate(certificate["CertificateArn"])  # type: ignore[attr-defined]
-        known = self.describe_listeners(None, [arn])[0].certificates
         add(self, arn, [certificate for certificate in certificates if certificate["CertificateArn"] not in known])
         return [certificate["CertificateArn"] for certificate in certificates]
 
     def remove_checked(self: ELBv2Backend, arn: str, certificates: list[dict[str, Any]]) -> None:
         listener = self.describe_listeners(None, [arn])[0]
         leaving = {certificate["CertificateArn"] for certificate in certificates}
-        if listener.certificate in leaving:
+        default, added = listener.certificates[:1], listener.certificates[1:]
+        if leaving & set(default) - set(added):
             raise ELBClientError("OperationNotPermitted", "Default certificate cannot be removed from the listener")
-        listener.certificates = [known for known in listener.certificates if known not in leaving]
+        listener.certificates = [*default, *(known for known in added if known not in leaving)]
 
     def check_certificate(self: ELBv2Backend, certificate_arn: str) -> None:
         if not self._certificate_exists(certificate_arn=certificate_arn):

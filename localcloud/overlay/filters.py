@@ -123,9 +123,10 @@ def expression(pattern: str) -> str:
     return "(?s:" + "".join(wildcards.get(part) or re.escape(part[-1]) for part in parts) + r")\Z"
 
 
-def matches(value: Any, wanted: Iterable[str] | str | None) -> bool:
-    """Whether any of a resource's values matches any of a filter's."""
-    patterns = [re.compile(expression(text)) for text in ([wanted] if isinstance(wanted, str) else wanted or ())]
+def matches(value: Any, wanted: Iterable[str | None] | str | None) -> bool:
+    """Whether any of a resource's values matches any of a filter's; moto asks for None, too: no match."""
+    texts = [wanted] if isinstance(wanted, str) else wanted or ()
+    patterns = [re.compile(expression(text)) for text in texts if text is not None]
     return any(pattern.match(text) for text in _texts(value) for pattern in patterns)
 
 

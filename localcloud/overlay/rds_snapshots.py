@@ -91,6 +91,8 @@ def _install_snapshots() -> None:
 
     @functools.wraps(copy)
     def copy_taken(self: RDSBackend, source_db_snapshot_identifier: str, *args: Any, **kwargs: Any) -> DBSnapshot:
+        if source_db_snapshot_identifier.startswith("arn:"):
+            self.extract_snapshot_name_from_arn(source_db_snapshot_identifier)  # refuses another resource's
         source: Any = self.get_db_snapshot(source_db_snapshot_identifier)
         if source.status != "available":
             raise RDSClientError(

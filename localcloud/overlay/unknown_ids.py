@@ -8,15 +8,18 @@ Codes: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.ht
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.exceptions import EC2ClientError, InvalidID
 from moto.ec2.responses import EC2Response
 from moto.ec2.responses.key_pairs import KeyPairs
 from moto.ec2.utils import get_prefix
+
+NUMBER = re.compile(r"[0-9a-f-]+")  # what follows an id's prefix: hexadecimal, for some a UUID
 
 
 @dataclass(frozen=True)
@@ -275,6 +278,8 @@ def _install_tags() -> None:
         for id_ in self._get_param("Resources", []):
             prefix = "iip-assoc" if id_.startswith("iip-assoc-") else get_prefix(id_)
             if prefix in KINDS:
+                if not NUMBER.fullmatch(id_.removeprefix(f"{prefix}-")):
+                    raise InvalidID(id_)
                 _check(self.ec2_backend, [id_], KINDS[prefix])
         return create(self)
 

@@ -153,3 +153,11 @@ def test_no_operation_overlooks_a_filter(client: Client, things: dict[str, str])
             if any(answer.values()):
                 overlooked[operation] = name
     assert overlooked == {}
+
+
+def test_a_route_table_is_associated_with_a_gateway(client: Client, things: dict[str, str]) -> None:
+    ec2 = client("ec2")
+    table = ec2.create_route_table(VpcId=things["vpc"])["RouteTable"]["RouteTableId"]
+    ec2.associate_route_table(RouteTableId=table, GatewayId=things["gateway"])
+    (found,) = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"]
+    assert [association["GatewayId"] for association in found["Associations"]] == [things["gateway"]]

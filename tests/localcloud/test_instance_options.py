@@ -230,6 +230,14 @@ def test_mapping_changes_what_it_names(cloud: Cloud, image: dict[str, Any]) -> N
     assert data["Attachments"][0]["DeleteOnTermination"] is False
 
 
+def test_iops_of_a_volume_that_becomes_another_type(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    volume = ec2.create_volume(Size=80, AvailabilityZone="us-east-1a", VolumeType="gp3", Iops=5000)["VolumeId"]
+    ec2.modify_volume(VolumeId=volume, VolumeType="io2")
+    (found,) = ec2.describe_volumes(VolumeIds=[volume])["Volumes"]
+    assert (found["VolumeType"], found["Iops"]) == ("io2", 3000)
+
+
 def test_mapping_over_a_templates_mapping(cloud: Cloud, image: dict[str, Any]) -> None:
     device = image["RootDeviceName"]
     template = cloud.client("ec2").create_launch_template(

@@ -52,6 +52,9 @@ def test_statistics_of_a_period(client: Client, period: dict[str, Any]) -> None:
     queries = [query(statistic, f"q{number}") for number, statistic in enumerate(expected)]
     results = cloudwatch.get_metric_data(MetricDataQueries=queries, **period)["MetricDataResults"]
     assert [result["Values"] for result in results] == [[value] for value in expected.values()]
+    assert [result["Label"] for result in results] == [f"M {statistic}" for statistic in expected]
+    (result,) = cloudwatch.get_metric_data(MetricDataQueries=[query("Sum")], **period)["MetricDataResults"]
+    assert result["Label"] == "M"
 
 
 @pytest.mark.essential
@@ -86,3 +89,39 @@ def test_what_is_no_statistic_is_refused(client: Client, period: dict[str, Any])
     assert cloudwatch.describe_alarms()["MetricAlarms"] == []
     cloudwatch.put_metric_alarm(**ALARM, ExtendedStatistic="tm90")
     assert cloudwatch.describe_alarms()["MetricAlarms"][0]["ExtendedStatistic"] == "tm90"
+
+
+def test_a_query_that_asks_for_nothing_is_refused(client: Client, period: dict[str, Any]) -> None:
+    get = client("cloudwatch").get_metric_data
+    assert refused(get, MetricDataQueries=[query("Sum"), {"Id": "q1"}], **period) == (
+        "ValidationError",
+        "The parameter MetricDataQueries.member.2.MetricStat is required.\n",
+    )
+    code, message = refused(get, MetricDataQueries=[{"Id": "q", "Expression": "SELECT SUM(M) FROM N"}], **period)
+    assert (code, "Metrics Insights" in message) == ("InvalidParameterValue", True)
+    code, message = refused(client("cloudwatch").get_metric_statistics, **METRIC, **period, Period=60)
+    assert (code, message) == (
+        "InvalidParameterCombination",
+        "Must specify either Statistics or ExtendedStatistics",
+    )
+
+
+def test_a_time_range_is_of_whole_seconds(client: Client, period: dict[str, Any]) -> None:
+    cloudwatch, start = client("cloudwatch"), period["StartTime"]
+    late, later = start.replace(microsecond=20_000), start.replace(microsecond=987_000)
+    (result,) = cloudwatch.get_metric_data(
+        MetricDataQueries=[query("SampleCount")], StartTime=later, EndTime=start + timedelta(seconds=1)
+    )["MetricDataResults"]
+    assert result["Values"] == [10]
+    for times, message in (
+        ({"StartTime": late, "EndTime": later}, "The parameter StartTime must not equal parameter EndTime."),
+        ({"StartTime": period["EndTime"], "EndTime": start}, "The parameter EndTime must be greater than StartTime."),
+    ):
+        assert refused(cloudwatch.get_metric_data, MetricDataQueries=[query("Sum")], **times) == (
+            "ValidationError",
+            message,
+        )
+        assert refused(cloudwatch.get_metric_statistics, **METRIC, **times, Period=60, Statistics=["Sum"]) == (
+            "InvalidParameterValue",
+            "The parameter StartTime must be less than the parameter EndTime.",
+        )

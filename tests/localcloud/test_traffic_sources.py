@@ -104,3 +104,14 @@ def test_what_is_not_here_is_refused(
     for request in (autoscaling.attach_traffic_sources, autoscaling.detach_traffic_sources):
         with pytest.raises(ClientError, match="'none' not found"):
             request(AutoScalingGroupName="none", TrafficSources=[source(arns[0])])
+
+
+def test_classic_load_balancers_are_refused(client: Callable[[str], Any], create_group: Callable[..., None]) -> None:
+    with pytest.raises(ClientError, match="The local cloud has no classic load balancers"):
+        create_group(LoadBalancerNames=["classic"])
+    client("ec2").delete_launch_template(LaunchTemplateName="t")
+    create_group()
+    with pytest.raises(ClientError, match="The local cloud has no classic load balancers"):
+        client("autoscaling").attach_load_balancers(AutoScalingGroupName="g", LoadBalancerNames=["classic"])
+    (group,) = client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    assert group["LoadBalancerNames"] == []

@@ -162,6 +162,13 @@ def test_group_with_a_template_whose_groups_are_apart_from_its_interface(client:
 @pytest.mark.parametrize(
     ("service", "operation", "request_", "code"),
     [
+        ("ec2", "create_tags", {"Resources": ["ami-none"]}, "InvalidID"),
+        (
+            "rds",
+            "copy_db_snapshot",
+            {"SourceDBSnapshotIdentifier": arn("rds", "pg:x"), "TargetDBSnapshotIdentifier": "y"},
+            "InvalidParameterValue",
+        ),
         ("rds", "add_tags_to_resource", {"ResourceName": arn("rds", "db:x")}, "DBInstanceNotFound"),
         ("rds", "add_tags_to_resource", {"ResourceName": arn("rds", "pg:x")}, "DBParameterGroupNotFound"),
         ("rds", "add_tags_to_resource", {"ResourceName": arn("rds", "subgrp:x")}, "DBSubnetGroupNotFoundFault"),

@@ -255,6 +255,7 @@ def test_standby_and_back(world: World) -> None:
         "Activities"
     ]
     assert activity["Cause"].endswith("in response to a user request, shrinking the capacity from 2 to 1.")
+    assert (activity["StatusCode"], activity["Progress"]) == ("InProgress", 50)
     world.settle()
     assert (first.lifecycle_state, world.members(), world.group.desired_capacity) == ("Standby", [second], 1)
     set_state(first.instance, "stopped")  # nobody minds
@@ -268,9 +269,29 @@ def test_standby_and_back(world: World) -> None:
     )
     assert "has min-size=1, max-size=10, and desired-size=1. To place into standby 1 instance" in message
     set_state(first.instance, "running")
-    world.autoscaling.exit_standby(**GROUP, InstanceIds=ids)
+    (activity,) = world.autoscaling.exit_standby(**GROUP, InstanceIds=ids)["Activities"]
+    assert (activity["StatusCode"], activity["Progress"]) == ("PreInService", 30)
     world.settle()
+    assert {activity.status_code for activity in world.group.activities} == {"Successful"}
     assert (first.lifecycle_state, world.group.desired_capacity) == ("InService", 2)
+
+
+def test_a_template_is_named(world: World) -> None:
+    message = refused(
+        world.autoscaling.create_auto_scaling_group,
+        **GROUP,
+        LaunchTemplate={"Version": "1"},
+        MinSize=0,
+        MaxSize=1,
+        AvailabilityZones=["us-east-1a"],
+    )
+    assert message == "Valid requests must contain either launchTemplateId or LaunchTemplateName"
+
+
+def test_a_launch_configuration_is_complete(world: World) -> None:
+    create = world.autoscaling.create_launch_configuration
+    message = refused(create, LaunchConfigurationName="c", ImageId="ami-none")
+    assert message.startswith("Valid requests must contain either the InstanceID parameter or both")
 
 
 def test_detached_instance_goes_on_and_can_be_attached(world: World) -> None:

@@ -127,7 +127,9 @@ def test_commands_of_our_programs_exist(document: str) -> None:
     used = {
         match
         for piece in code(text_of(document))
-        for match in re.findall(r"-m ((?:localcloud|loadtest|benchmarks|bootstrap)[\w.]*)(?: ([a-z]+))?", piece)
+        for match in re.findall(
+            r"-m ((?:localcloud|loadtest|benchmarks|bootstrap|conformance)[\w.]*)(?: ([a-z]+))?", piece
+        )
     }
     wrong = []
     for module, command in used:
