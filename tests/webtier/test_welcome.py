@@ -80,7 +80,9 @@ def test_health_check_needs_no_page_of_the_application(fleet: list[Lab]) -> None
 
 def test_shell_has_the_models_and_the_database(fleet: list[Lab]) -> None:
     shell = "runuser --user=www-data -- /opt/web2py-venv/bin/python /usr/local/sbin/web2py-console /opt/web2py"
-    typed = 'print("users:", db(db.auth_user).count(), db.define_table("scans", Field("page", "upload")).page.uploadfs)'
+    typed = (
+        'print("users:", db(db.auth_user).count(), db.define_table("scans", Field("photo", "upload")).photo.uploadfs)'
+    )
     said = fleet[0].run("sh", "-c", f"echo '{typed}' | {shell} 2>&1")
     assert re.search(r"users: \d+ <web2py_shared_uploads.Uploads ", said), said
 
