@@ -80,10 +80,18 @@ def test_what_cannot_work_is_an_error(
         # Newer than the oldest Python that this may run with.
         {"models__db": 'name = f"{"a"}"\n' + CONFIGURED},
         {"controllers__shop": "type Price = int\n"},
+        # Not deployed.
+        {"controllers__appadmin": "try:\n    a()\nexcept A, e:\n    pass\n"},
     ],
 )
 def test_what_can_work_is_no_error(look: ModuleType, application: Callable[..., Any], files: dict[str, str]) -> None:
     assert list(look.errors(application(**files))) == []
+
+
+def test_what_is_not_looked_at_is_not_deployed(look: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = as_module(PROGRAM.with_name("web2py_app_archive.py"), monkeypatch)
+    assert look.NOT_DEPLOYED
+    assert look.NOT_DEPLOYED <= archive.IGNORED_FILES
 
 
 @pytest.mark.parametrize(

@@ -136,3 +136,12 @@ def test_shell_has_the_models_and_the_database(fleet: list[Lab]) -> None:
     said = fleet[0].run("sh", "-c", f"echo '{'; '.join(typed)}' | {shell} 2>&1")
     assert re.search(r"users: \d+ <web2py_shared_uploads.Uploads ", said), said
     assert "asked as: shop.example.com\n" in said
+
+
+def test_models_change_no_table_whatever_they_say(fleet: list[Lab]) -> None:
+    shell = "runuser --user=www-data -- /opt/web2py-venv/bin/python /usr/local/sbin/web2py-console /opt/web2py"
+    for option in ("", ", migrate_enabled=True"):
+        typed = f'own = DAL(db._uri{option}); own.define_table("never", Field("name")); own.commit(); print("defined")'
+        said = fleet[0].run("sh", "-c", f"echo '{typed}' | {shell} 2>&1")
+        assert "defined" in said, said
+    assert fleet[0].sql("SELECT to_regclass('never')") == [(None,)]

@@ -7,7 +7,9 @@ role web2py_app (SETTINGS, in web2py's directory); without them web2py is left a
 import configparser
 import contextlib
 import datetime
+import functools
 import hmac
+import inspect
 import json
 import re
 import time
@@ -58,6 +60,8 @@ class Shared:
 
     def apply(self):
         """Change web2py accordingly, in this process and those that are forked from it."""
+        if self.settings.get("migrate") is False:
+            leave_tables_alone()
         web2py_shared_sessions.mend_cookies()
         if self.has("sessions", "database"):
             web2py_shared_sessions.keep_in_database(self.application, self.database)
@@ -147,6 +151,30 @@ class Shared:
             if count < ROWS:
                 break
         return removed
+
+
+def leave_tables_alone():
+    """No DAL() on PostgreSQL migrates, whatever the models say: the migration does it, for the whole fleet.
+
+    By itself pydal keeps what it knows of the tables in files, and a new host has none: it would make each table again.
+    """
+    from pydal import DAL
+
+    original = DAL.__init__
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def connect(self, *args, **named):
+        if not named.get("migrate_enabled", True):  # As in web2py's scaffolding, which needs nothing else.
+            original(self, *args, **named)
+            return
+        call = signature.bind(self, *args, **named)
+        uri = call.arguments.get("uri")
+        if str(uri[0] if isinstance(uri, list | tuple) else uri).startswith("postgres"):
+            call.arguments["migrate_enabled"] = False
+        original(*call.args, **call.kwargs)
+
+    DAL.__init__ = connect
 
 
 def cookie_key(settings):

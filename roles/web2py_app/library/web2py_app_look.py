@@ -60,6 +60,8 @@ TALKERS += (
 # Syntax that is newer than the Python of this machine may be: hosts have a newer one.
 NEWER_SYNTAX = re.compile(r"""[fF][rR]?["']|^\s*(type\s+\w+|(async\s+)?def\s+\w+\s*\[|class\s+\w+\s*\[)""")
 PYTHON_OF_HOSTS = (3, 13)
+# web2py_app_archive leaves them out, so those of an older web2py, in Python 2, do no harm.
+NOT_DEPLOYED = {"controllers/appadmin.py", "models/appadmin.py"}
 # What web2py's scaffolding connects to on Google's App Engine, and what holds nothing.
 ELSEWHERE = re.compile(r"^(firestore|gae|google:)|memory")
 
@@ -74,7 +76,9 @@ class Application:
         self.broken: dict[str, str] = {}
         for pattern in ("models/**/*.py", "controllers/*.py", "modules/**/*.py", "routes.py"):
             for path in sorted(root.glob(pattern)):
-                self._parse(path, path.relative_to(root).as_posix())
+                name = path.relative_to(root).as_posix()
+                if name not in NOT_DEPLOYED:
+                    self._parse(path, name)
 
     def _parse(self, path: Path, name: str) -> None:
         try:
