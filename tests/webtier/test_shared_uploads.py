@@ -28,7 +28,8 @@ SETTINGS: dict[str, object] = {
     "uwsgi_harakiri": 60,
 }
 BUCKET, REGION = "uploads", "us-east-1"
-FILES = ["find", "/var/lib/web2py/welcome/uploads", "-type", "f", "-printf", "%f\n"]
+ON_DISK = "/var/lib/web2py/welcome/uploads"
+FILES = ["find", ON_DISK, "-type", "f", "-printf", "%f\n"]
 IMPORT = ["runuser", "--user=www-data", "--", "/opt/web2py-venv/bin/python", "/usr/local/sbin/web2py-uploads"]
 # The largest that a process of uWSGI has been since the last reset, in KiB.
 PEAK = "grep -h VmHWM $(grep -lx uwsgi /proc/[0-9]*/comm | sed s/comm/status/) | awk '{print $2}' | sort -n | tail -1"
@@ -107,6 +108,10 @@ def store(request: pytest.FixtureRequest, host: Web) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def fleet(host: Web, store: Store) -> list[Lab]:
+    # The store before this one has left its own on the same host and in the same database.
+    host.lab.run("sh", "-c", f"rm -rf {ON_DISK}/* /tmp/old")
+    if store.settings["web2py_app_uploads"] == "s3":
+        host.lab.sql("DROP TABLE IF EXISTS web2py_upload_welcome", user="postgres")
     first = host.become(**{**SETTINGS, **store.settings})
     first.sql(CHILD)
     first.run("sh", "-c", KEYS)
