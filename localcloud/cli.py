@@ -1,4 +1,4 @@
-"""The command line: `python -m localcloud up|down|status|logs|images`."""
+"""The command line: `python -m localcloud up|down|status|logs|images|hang|wake`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from localcloud.config import PROJECT_ROOT, Settings
 START_TIMEOUT = 60  # seconds from the start of the process to its first answer
 INOTIFY_INSTANCES = 1024
 STOP_TIMEOUT = 60  # seconds that running actions get to end
+HANGING = {"hang": "STOP", "wake": "CONT"}  # the signal that does it
 
 
 class CommandError(RuntimeError):
@@ -31,7 +32,7 @@ class CommandError(RuntimeError):
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m localcloud", description="AWS on this machine.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|logs|images")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|logs|images|hang|wake")
     commands.add_parser("up", help="start it; what it ran before runs again")
     commands.add_parser("down", help="stop it and remove all that it made")
     screen = commands.add_parser("status", help="all there is in a region, on one screen")
@@ -39,6 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
     logs = commands.add_parser("logs", help="what the controller saw and did")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as it is written")
     commands.add_parser("images", help="build the machine images that are missing")
+    for name, what in (
+        ("hang", "let an instance hang: it accepts connections, and answers nobody"),
+        ("wake", "let it go on"),
+    ):
+        commands.add_parser(name, help=what).add_argument("instance", help="its id, such as i-0123456789abcdef0")
     commands.add_parser("serve", help="run it in the foreground (what `up` starts)")
     options = parser.parse_args(arguments)
     # The user's own profile is for AWS. boto3, which moto imports, fails on one that it can't find.
@@ -56,6 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
             logs_command(settings, follow=options.follow)
         elif options.command == "images":
             build_images()
+        elif options.command in HANGING:
+            hang(settings, options.instance, options.command)
         else:
             serve(settings)
     except (CommandError, ValueError) as error:
@@ -183,6 +191,14 @@ def logs_command(settings: Settings, follow: bool) -> None:
         raise CommandError(f"there is no log at {settings.log_file}.\nType: python -m localcloud up")
     command = ["tail", "-n", "200", *(["-f"] if follow else []), str(settings.log_file)]
     subprocess.run(command, check=False)
+
+
+def hang(settings: Settings, instance_id: str, what: str) -> None:
+    """Let an instance `hang`, or `wake` it. CommandError when it does not run here."""
+    from localcloud import hanging
+
+    if not hanging.signal_all(settings, instance_id, HANGING[what]):
+        raise CommandError(f"no instance {instance_id} runs at {settings.endpoint}.\nLook: python -m localcloud status")
 
 
 def build_images() -> None:
