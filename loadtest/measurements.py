@@ -24,7 +24,8 @@ RATE_GRACE = 1.0
 class Answer:
     """What became of one request: when it was due (s after the start), how long until it was answered (ms), and how.
 
-    `outcome` is the HTTP status, or what went wrong where there was no answer; "" where the tool doesn't say.
+    `outcome` is the HTTP status, or what went wrong where there was no answer or the wrong one; "" where the tool
+    doesn't say, or where another status than 2xx is the right one.
     """
 
     due: float
@@ -39,7 +40,7 @@ class Answer:
 
     @property
     def answered(self) -> bool:
-        return self.outcome == "" or self.outcome.isdigit()
+        return self.outcome == "" or self.outcome[:3].isdigit()
 
     @property
     def answered_at(self) -> float:
@@ -101,9 +102,11 @@ def read_answers(file: Path) -> list[Answer]:
     answers = []
     with file.open(newline="") as lines:
         for row in csv.DictReader(lines):
-            if row["error"] is None:
+            if row["expected"] not in ("yes", "no"):
                 continue
             outcome = row["error"] or row["status"]
+            if row["expected"] == "yes" and not outcome.startswith("2"):
+                outcome = ""
             answers.append(Answer(float(row["due"]), float(row["latency"]), outcome, row["path"], float(row["sent"])))
     answers.sort(key=lambda answer: answer.due)
     return answers

@@ -1,4 +1,4 @@
-"""Requests at a constant rate, whatever the answers do: an open loop over keep-alive connections.
+"""Requests at a given rate, whatever the answers do: an open loop over keep-alive connections.
 
 Each request has the moment at which it is due. It leaves then, on an idle connection or on a new one; its latency
 counts from that moment, not from when it left. So an answer that is late makes no later request late, a request that
@@ -8,11 +8,13 @@ h2load, which Debian has, was looked at first: its latency counts from when a re
 neither logs the request nor uses that connection again, so the rate falls just when something fails; and it has no time
 limit for an answer. ab and wrk are closed loops.
 
-    python -m loadtest.open_loop URL --phase RATE:SECONDS [--phase ...] --path PATH [--path ...] --output FILE
+With visits, those who come are due at the rate; a visitor's next request is due when he has his answer and has thought.
 
-writes a line for each request into FILE (CSV: number, path, due, sent, latency, status, bytes, error; times in s after
-the start, the latter two in ms) and one JSON object a second to stdout. SIGINT ends the sending; what is under way is
-waited for.
+    python -m loadtest.open_loop URL --phase RATE[-RATE]:SECONDS [--phase ...] --path PATH [--path ...] --output FILE
+
+writes a line for each request into FILE (CSV: number, path, due, sent, latency, status, bytes, error, expected; times
+in s after the start, sent and latency in ms) and one JSON object a second to stdout. SIGINT ends the sending; what is
+under way is waited for.
 """
 
 from __future__ import annotations
@@ -21,7 +23,11 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import itertools
 import json
+import math
+import random
+import re
 import resource
 import signal
 import socket
@@ -29,30 +35,87 @@ import ssl
 import sys
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from time import monotonic as clock
-from typing import Any, TextIO, cast
+from typing import Any, NamedTuple, TextIO, cast
 from urllib.parse import urlsplit
 
 import httptools
 import uvloop
 
+from loadtest.asking import IDEMPOTENT, Request, Visit, from_json
+
 MAX_CONNECTIONS = 4000
 # Seconds after which a load balancer's name is looked up again: on AWS its addresses change while it grows.
 LOOKUP_INTERVAL = 10.0
-HEADER = "number,path,due,sent,latency,status,bytes,error\n"
+HEADER = "number,path,due,sent,latency,status,bytes,error,expected\n"
+# Of arrivals by chance: the same in each run, so that two runs can be compared.
+SEED = 1
+
+
+class Share(NamedTuple):
+    """Of `of` processes this is `number`; all begin at a moment, in seconds since 1970."""
+
+    number: int
+    of: int
+    begin: float = 0.0
+
+
+ALONE = Share(0, 1)
+
+
+class Phase(NamedTuple):
+    """A rate (1/s) that becomes `to` within `duration` (s)."""
+
+    rate: float
+    to: float
+    duration: float
+
+    @property
+    def total(self) -> float:
+        """How many are due in it."""
+        return (self.rate + self.to) / 2 * self.duration
+
+    def when(self, count: float) -> float:
+        """After how many seconds so many are due."""
+        if self.rate == self.to:
+            return count / self.rate
+        slope = (self.to - self.rate) / self.duration
+        return (math.sqrt(max(self.rate**2 + 2 * slope * count, 0.0)) - self.rate) / slope
+
+
+def schedule(phases: Sequence[Phase], arrivals: str) -> Iterator[float]:
+    """When each is due, in seconds after the start.
+
+    Evenly, or by chance (`poisson`), as people come who don't know of each other.
+    """
+    chance = random.Random(SEED)  # noqa: S311
+    begin = total = count = 0.0
+    left = iter(phases)
+    phase = next(left, None)
+    if arrivals == "poisson":
+        count = chance.expovariate(1.0)
+    while phase is not None:
+        # Less than a request, for what floating point makes of the sum.
+        if count < total + phase.total - 1e-6:
+            yield begin + phase.when(count - total)
+            count += chance.expovariate(1.0) if arrivals == "poisson" else 1.0
+        else:
+            begin, total = begin + phase.duration, total + phase.total
+            phase = next(left, None)
 
 
 class Shot:
-    """One request: its number, path and when it is due, by the loop's clock."""
+    """One request: its number, which of the requests it is, of which visit, and when it is due, by the loop's clock."""
 
-    __slots__ = ("done", "due", "number", "path", "retried", "sent")
+    __slots__ = ("done", "due", "number", "retried", "sent", "step", "visit")
 
-    def __init__(self, number: int, path: int, due: float) -> None:
+    def __init__(self, number: int, step: int, due: float, visit: Visit | None = None) -> None:
         self.number = number
-        self.path = path
+        self.step = step
         self.due = due
+        self.visit = visit
         self.sent = due
         self.done = False
         self.retried = False
@@ -75,6 +138,7 @@ class Connection(asyncio.Protocol):
         # Without a length, an answer ends with its connection.
         self.has_length = False
         self.has_head = False
+        self.body: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -84,7 +148,7 @@ class Connection(asyncio.Protocol):
         assert self.transport is not None
         self._reset()
         self.shot = shot
-        self.transport.write(self.generator.requests[shot.path])
+        self.transport.write(self.generator.bytes_of(shot))
 
     def data_received(self, data: bytes) -> None:
         self.began = True
@@ -93,10 +157,13 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._fail("not HTTP")
 
-    def on_header(self, name: bytes, value: bytes) -> None:  # noqa: ARG002
+    def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
-        if name.lower() in (b"content-length", b"transfer-encoding"):
+        name = name.lower()
+        if name in (b"content-length", b"transfer-encoding"):
             self.has_length = True
+        elif name == b"set-cookie" and self.shot and self.shot.visit:
+            self.shot.visit.take(value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""
@@ -105,6 +172,8 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""
         self.size += len(body)
+        if self.shot and self.shot.visit and self.generator.requests[self.shot.step].keep:
+            self.body.append(body)
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
@@ -117,7 +186,7 @@ class Connection(asyncio.Protocol):
         else:
             self.generator.idle(self)
         if shot is not None:
-            self.generator.answered(shot, status, self.size)
+            self.generator.answered(shot, status, self.size, self.body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.generator.lost(self)
@@ -125,8 +194,8 @@ class Connection(asyncio.Protocol):
         if shot is None or shot.done:
             return
         if self.has_head and not self.has_length and exc is None:
-            self.generator.answered(shot, self.parser.get_status_code(), self.size)
-        elif self.used and not self.began and not shot.retried:
+            self.generator.answered(shot, self.parser.get_status_code(), self.size, self.body)
+        elif self.used and not self.began and not shot.retried and self.generator.may_repeat(shot):
             # The server closed an idle connection just when we used it again: every client asks once more on another
             # connection (RFC 9112, 9.3.1). The request is not due any later for that.
             shot.retried = True
@@ -153,10 +222,13 @@ class Generator:
     def __init__(
         self,
         url: str,
-        paths: list[str],
-        phases: list[tuple[float, float]],
+        requests: Sequence[Request],
+        phases: Sequence[Phase],
         output: TextIO,
         *,
+        visits: bool = False,
+        arrivals: str = "constant",
+        share: Share = ALONE,
         timeout: float = 10.0,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
@@ -165,11 +237,16 @@ class Generator:
         self.host = address.hostname
         self.tls = ssl.create_default_context() if address.scheme == "https" else None
         self.port = address.port or (443 if self.tls else 80)
-        prefix = address.path.rstrip("/")
-        self.paths = paths
-        headers = f"Host: {address.netloc}\r\nUser-Agent: loadtest\r\nAccept: */*\r\n\r\n"
-        self.requests = [f"GET {prefix}{path} HTTP/1.1\r\n{headers}".encode() for path in paths]
+        self.address = (address.netloc, address.path.rstrip("/"))
+        self.requests = requests
+        # Of requests that are the same for everybody.
+        self.encoded = [] if visits else [request.encode(*self.address, {}, {}) for request in requests]
+        self.names = [quoted(request.name) for request in requests]
+        self.visits = visits
+        self.thinking = 0
         self.phases = phases
+        self.arrivals = arrivals
+        self.share = share
         self.output = output
         self.timeout = timeout
         self.max_connections = max_connections
@@ -180,6 +257,7 @@ class Generator:
         self.waiting: deque[Shot] = deque()
         # In the order in which they are due, hence also of their deadlines.
         self.under_way: deque[Shot] = deque()
+        self.numbers = itertools.count(share.number, share.of)
         self.carriers: dict[int, Connection] = {}
         self.addresses: list[tuple[int, tuple[str, int]]] = []
         self.retried = 0
@@ -264,9 +342,44 @@ class Generator:
 
     # -- outcomes -----------------------------------------------------------------------------------------------
 
-    def answered(self, shot: Shot, status: int, size: int) -> None:
+    def bytes_of(self, shot: Shot) -> bytes:
+        if shot.visit is None:
+            return self.encoded[shot.step]
+        return self.requests[shot.step].encode(*self.address, shot.visit.values, shot.visit.cookies)
+
+    def may_repeat(self, shot: Shot) -> bool:
+        return self.requests[shot.step].method in IDEMPOTENT
+
+    def answered(self, shot: Shot, status: int, size: int, body: Sequence[bytes]) -> None:
         """An answer is complete."""
-        self._record(shot, status, size, "")
+        request = self.requests[shot.step]
+        error = "" if request.is_right(status) or not 200 <= status < 300 else f"{status} unexpected"
+        if shot.visit is not None and request.is_right(status) and not shot.done:
+            try:
+                shot.visit.values.update(request.kept(b"".join(body).decode(errors="replace")))
+            except LookupError as missing:
+                error = f"{status} without {missing.args[0]}"
+            else:
+                self._next(shot)
+        self._record(shot, status, size, error)
+
+    def _next(self, shot: Shot) -> None:
+        """The visitor thinks, and asks for what is next."""
+        step = shot.step + 1
+        if step < len(self.requests) and not self.stopping.is_set():
+            self.thinking += 1
+            self.loop.call_later(self.requests[step].think, self._ask, step, shot.visit)
+
+    def _ask(self, step: int, visit: Visit | None) -> None:
+        self.thinking -= 1
+        if not self.stopping.is_set():
+            self._begin(Shot(next(self.numbers), step, clock(), visit))
+
+    def _begin(self, shot: Shot) -> None:
+        shot.sent = clock()
+        self.under_way.append(shot)
+        self.fired += 1
+        self.fire(shot)
 
     def failed(self, shot: Shot, error: str) -> None:
         """There will be no answer."""
@@ -280,12 +393,13 @@ class Generator:
         latency = (clock() - shot.due) * 1000
         self.completed += 1
         self.recent.append(latency)
-        if not 200 <= status < 300:
+        right = not error and self.requests[shot.step].is_right(status)
+        if not right:
             self.failures += 1
             self.recent_failures += 1
         self.output.write(
-            f"{shot.number},{self.paths[shot.path]},{shot.due - self.start:.6f},{(shot.sent - shot.due) * 1000:.3f},"
-            f"{latency:.3f},{status},{size},{error}\n"
+            f"{shot.number},{self.names[shot.step]},{shot.due - self.start:.6f},{(shot.sent - shot.due) * 1000:.3f},"
+            f"{latency:.3f},{status},{size},{error},{'yes' if right else 'no'}\n"
         )
 
     def _expire(self, now: float) -> None:
@@ -303,22 +417,16 @@ class Generator:
 
     # -- schedule -----------------------------------------------------------------------------------------------
 
-    def schedule(self) -> Iterator[float]:
-        """When each request is due, in seconds after the start."""
-        begin = 0.0
-        for rate, duration in self.phases:
-            for number in range(round(rate * duration)):
-                yield begin + number / rate
-            begin += duration
-
     async def run(self) -> None:
         """Send all that is scheduled, wait for what is under way, report."""
         await self._look_up()
         self._start(self._look_up_again())
         self._start(self._report())
-        self.start = clock() + 0.01
-        print(json.dumps({"started_at": time.time() + 0.01}), flush=True)
-        for number, offset in enumerate(self.schedule()):
+        wait = max(self.share.begin - time.time(), 0.01)
+        self.start = clock() + wait
+        print(json.dumps({"started_at": time.time() + wait}), flush=True)
+        mine = itertools.islice(enumerate(schedule(self.phases, self.arrivals)), self.share.number, None, self.share.of)
+        for number, offset in mine:
             due = self.start + offset
             while not self.stopping.is_set() and (wait := due - clock()) > 0:
                 self._expire(clock())
@@ -326,17 +434,14 @@ class Generator:
                 await asyncio.sleep(min(wait, 0.2))
             if self.stopping.is_set():
                 break
-            shot = Shot(number, number % len(self.paths), due)
-            shot.sent = clock()
-            self.under_way.append(shot)
-            self.fired += 1
-            self.fire(shot)
+            step, visit = (0, Visit(number)) if self.visits else (number % len(self.requests), None)
+            self._begin(Shot(next(self.numbers), step, due, visit))
             # Several that are due at once must not keep their answers waiting.
-            if number % 16 == 15:
+            if self.fired % 16 == 15:
                 await asyncio.sleep(0)
         sent_until = clock() - self.start
-        planned = sum(duration for _, duration in self.phases)
-        while self.completed < self.fired:
+        planned = sum(phase.duration for phase in self.phases)
+        while self.completed < self.fired or (self.thinking and not self.stopping.is_set()):
             self._expire(clock())
             await asyncio.sleep(0.01)
         for task in self.tasks:
@@ -393,9 +498,12 @@ async def generate(arguments: argparse.Namespace, output: TextIO) -> None:
     files = allow_many_files()
     generator = Generator(
         arguments.url,
-        arguments.path,
+        from_json(arguments.requests.read_text()) if arguments.requests else [Request(path) for path in arguments.path],
         arguments.phase,
         output,
+        visits=arguments.visits,
+        arrivals=arguments.arrivals,
+        share=arguments.share,
         timeout=arguments.timeout,
         max_connections=min(MAX_CONNECTIONS, files - 100),
     )
@@ -406,10 +514,23 @@ async def generate(arguments: argparse.Namespace, output: TextIO) -> None:
     await generator.run()
 
 
-def phase(text: str) -> tuple[float, float]:
-    """Read RATE:SECONDS."""
+def phase(text: str) -> Phase:
+    """Read RATE:SECONDS or RATE-RATE:SECONDS."""
     rate, _, duration = text.partition(":")
-    return float(rate), float(duration)
+    begin, _, end = rate.partition("-")
+    return Phase(float(begin), float(end or begin), float(duration))
+
+
+def share(text: str) -> Share:
+    """Read NUMBER/OF@BEGIN."""
+    number, _, rest = text.partition("/")
+    of, _, begin = rest.partition("@")
+    return Share(int(number), int(of), float(begin))
+
+
+def quoted(name: str) -> str:
+    """A value of a CSV file."""
+    return '"' + name.replace('"', '""') + '"' if re.search('[,"]', name) else name
 
 
 def main() -> int:
@@ -417,7 +538,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.open_loop")
     parser.add_argument("url")
     parser.add_argument("--phase", type=phase, action="append", required=True)
-    parser.add_argument("--path", action="append", required=True)
+    parser.add_argument("--path", action="append", default=[], help="asked for in turn")
+    parser.add_argument("--requests", type=Path, help="in place of paths: a file of loadtest.asking.to_json")
+    parser.add_argument("--visits", action="store_true", help="each who comes sends all of them")
+    parser.add_argument("--arrivals", choices=("constant", "poisson"), default="constant")
+    parser.add_argument("--share", type=share, default=ALONE, help="NUMBER/OF@BEGIN: one of several processes")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--timeout", type=float, default=10.0)
     arguments = parser.parse_args()

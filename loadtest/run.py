@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from loadtest import actions, apache_bench, measurements, verdict
+from loadtest.asking import Request, to_json
 from loadtest.errors import LoadtestError
 from loadtest.measurements import Answer, Part
 from loadtest.open_loop import allow_many_files
@@ -132,9 +133,14 @@ class Run:
         command = [sys.executable, "-m", "loadtest.open_loop", self.target.url, "--output", str(file)]
         command += ["--timeout", str(self.scenario.timeout)]
         for phase in self.scenario.phases:
-            command += ["--phase", f"{phase.rate}:{phase.duration}"]
-        for path in self.paths:
-            command += ["--path", path]
+            rate = f"{phase.rate}" if phase.to is None else f"{phase.rate}-{phase.to}"
+            command += ["--phase", f"{rate}:{phase.duration}"]
+        asked = self.directory / "asked.json"
+        asked.write_text(to_json(self.scenario.requests or tuple(map(Request, self.paths))))
+        command += ["--requests", str(asked), "--arrivals", self.scenario.arrivals]
+        command += ["--visits"] if self.scenario.is_visit else []
+        if self.scenario.processes > 1:
+            command[2:3] = ["loadtest.several", str(self.scenario.processes)]
         # A session of its own: Ctrl-C at the terminal reaches it through us, once.
         with (self.directory / "tool.log").open("w+") as log:
             process = subprocess.Popen(
@@ -297,9 +303,11 @@ class Run:
         parts = [part.figures() for part in measured.parts]
         total = measured.total.figures()
         offered = max((phase.rate for phase in self.scenario.phases), default=None)
-        if len(self.scenario.phases) > 1:
+        if len(self.scenario.phases) > 1 or any(phase.to is not None for phase in self.scenario.phases):
             # The mean over phases of different rates says nothing about either.
             offered = None
+        elif offered and self.scenario.is_visit:
+            offered *= len(self.scenario.requests)
         limits = {**self.target.slo, **self.scenario.slo}
         lines = verdict.judge(parts, total, limits, "slo", offered)
         lines += verdict.judge(parts, total, self.target.goals, "goal", offered)

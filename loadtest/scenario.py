@@ -1,6 +1,6 @@
 """Scenarios: short YAML files that say which load, for how long, and what happens meanwhile.
 
-With `tool: open_loop` requests leave at a constant rate, whatever the answers do; with `tool: ab` a fixed number of
+With `tool: open_loop` requests leave at a given rate, whatever the answers do; with `tool: ab` a fixed number of
 clients each wait for an answer before they ask again.
 """
 
@@ -14,10 +14,12 @@ from typing import Any
 
 import yaml
 
+from loadtest.asking import METHODS, PLACEHOLDER, Request
 from loadtest.errors import LoadtestError
 
 DIRECTORY = Path(__file__).parent / "scenarios"
 TOOLS = ("open_loop", "ab")
+ARRIVALS = ("constant", "poisson")
 ACTIONS = {
     "terminate_instance": "An instance in service is terminated",
     "hang_instance": "An instance in service hangs (local cloud only)",
@@ -32,11 +34,12 @@ SLO_LINES = ("mean_ms", "max_ms", "p99_ms", "success_percent", "rate")
 
 @dataclass(frozen=True)
 class Phase:
-    """A constant rate (requests/s) for a time (s); `until` may end it earlier."""
+    """A rate (1/s) for a time (s), which may grow or fall evenly until it is `to`; `until` may end it earlier."""
 
     rate: float
     duration: float
     until: str = ""
+    to: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class Scenario:
     description: str
     tool: str
     paths: tuple[str, ...] = ()
+    # Asked for in turn, instead of paths; or, as a visit, all of them one after the other by each who comes.
+    requests: tuple[Request, ...] = ()
+    is_visit: bool = False
+    arrivals: str = "constant"
+    processes: int = 1
     phases: tuple[Phase, ...] = ()
     steps: tuple[Step, ...] = ()
     actions: tuple[Action, ...] = ()
@@ -102,13 +110,29 @@ def load(name: str) -> Scenario:
     try:
         return parse(path.stem, content)
     except ValueError as error:
-        raise _wrong(path, str(error), "loadtest/README.md lists the keys") from error
+        line = line_of(path.read_text(), str(error))
+        raise _wrong(path, str(error), "loadtest/README.md lists the keys", line) from error
 
 
-def _wrong(path: Path, what: str, hint: str) -> LoadtestError:
-    return LoadtestError(
-        f"scenario {path.name}: {what}", look=f"{path} ({hint})", type_this="the same again, once mended"
-    )
+def line_of(text: str, complaint: str) -> int:
+    """The line of the key that a complaint begins with, such as `phases[1].rate: ...`, or of what it is missing in."""
+    node = yaml.compose(text, yaml.SafeLoader)
+    line = 1
+    for name, number in re.findall(r"(\w+)|\[(\d+)\]", re.match(r"[\w.\[\]]*", complaint)[0]):  # type: ignore[index]
+        if isinstance(node, yaml.SequenceNode) and number and int(number) < len(node.value):
+            node = node.value[int(number)]
+            line = node.start_mark.line + 1
+        elif isinstance(node, yaml.MappingNode) and name in (keys := {key.value: key for key, _ in node.value}):
+            line = keys[name].start_mark.line + 1
+            node = {key.value: value for key, value in node.value}[name]
+        else:
+            break
+    return line
+
+
+def _wrong(path: Path, what: str, hint: str, line: int = 0) -> LoadtestError:
+    place = f"{path.name}, line {line}" if line else path.name
+    return LoadtestError(f"scenario {place}: {what}", look=f"{path} ({hint})", type_this="the same again, once mended")
 
 
 def parse(name: str, content: Any) -> Scenario:
@@ -117,7 +141,8 @@ def parse(name: str, content: Any) -> Scenario:
     _known(
         "the file",
         values,
-        {"description", "tool", "paths", "rate", "duration", "phases", "steps", "actions"} | {"timeout", "slo"},
+        {"description", "tool", "paths", "rate", "duration", "phases", "steps", "actions"}
+        | {"timeout", "slo", "requests", "visit", "arrivals", "processes"},
     )
     tool = values.get("tool", "open_loop")
     if tool not in TOOLS:
@@ -125,7 +150,8 @@ def parse(name: str, content: Any) -> Scenario:
     description = values.get("description")
     if not isinstance(description, str) or not description.strip():
         raise ValueError("description: one sentence is missing")
-    foreign = {"open_loop": {"steps"}, "ab": {"rate", "duration", "phases", "actions"}}[tool] & values.keys()
+    only_open = {"rate", "duration", "phases", "actions", "requests", "visit", "arrivals", "processes"}
+    foreign = {"open_loop": {"steps"}, "ab": only_open}[tool] & values.keys()
     if foreign:
         raise ValueError(f"{', '.join(sorted(foreign))}: not with tool: {tool}")
     phases = _phases(values) if tool == "open_loop" else ()
@@ -137,11 +163,21 @@ def parse(name: str, content: Any) -> Scenario:
     steps = tuple(_step(f"steps[{number}]", item) for number, item in enumerate(_list("steps", values)))
     if tool == "ab" and not steps:
         raise ValueError("steps: at least one is needed, such as {requests: 5000, concurrency: 20}")
+    asked = [key for key in ("paths", "requests", "visit") if key in values]
+    if len(asked) > 1:
+        raise ValueError(f"{' and '.join(asked)}: only one of them")
+    arrivals = values.get("arrivals", "constant")
+    if arrivals not in ARRIVALS:
+        raise ValueError(f"arrivals: {arrivals!r} is none of {', '.join(ARRIVALS)}")
     return Scenario(
         name=name,
         description=description.strip(),
         tool=tool,
         paths=tuple(path(f"paths[{number}]", item) for number, item in enumerate(_list("paths", values))),
+        requests=_requests(values),
+        is_visit="visit" in values,
+        arrivals=arrivals,
+        processes=_whole("processes", values.get("processes", 1)),
         phases=phases,
         steps=steps,
         actions=tuple(sorted(actions, key=lambda action: action.at)),
@@ -191,18 +227,91 @@ def _phase(key: str, item: Any) -> Phase:
     until = values.get("until", "")
     if until and until not in CONDITIONS:
         raise ValueError(f"{key}.until: {until!r} is none of {', '.join(CONDITIONS)}")
-    return Phase(_number(f"{key}.rate", values["rate"]), seconds(f"{key}.duration", values["duration"]), until)
+    rate, to = _rate(f"{key}.rate", values["rate"])
+    return Phase(rate, seconds(f"{key}.duration", values["duration"]), until, to)
+
+
+def _rate(key: str, value: Any) -> tuple[float, float | None]:
+    """A number, or {from: 100, to: 1000}."""
+    if not isinstance(value, Mapping):
+        return _number(key, value), None
+    _known(key, _mapping(key, value), {"from", "to"})
+    if value.keys() != {"from", "to"}:
+        raise ValueError(f"{key}: from and to are needed, such as {{from: 100, to: 1000}}")
+    return _number(f"{key}.from", value["from"]), _number(f"{key}.to", value["to"])
+
+
+def _requests(values: Mapping[str, Any]) -> tuple[Request, ...]:
+    key = "visit" if "visit" in values else "requests"
+    found = [_request(f"{key}[{number}]", item, key) for number, item in enumerate(_list(key, values))]
+    if key in values and not found:
+        raise ValueError(f"{key}: at least one is needed, such as /date_time")
+    known = {"visit"} if key == "visit" else set()
+    for number, request in enumerate(found):
+        texts = [request.path, request.body, *request.headers.values(), *(request.form or {}).values()]
+        # Braces in a body may be its own, as in JSON.
+        named = {name for text in texts for name in PLACEHOLDER.findall(text)} if key == "visit" else set()
+        if unknown := sorted(name for name in named if name not in known):
+            raise ValueError(f"{key}[{number}]: {{{unknown[0]}}} is kept by no request before it")
+        known |= request.keep.keys()
+    return tuple(found)
+
+
+def _request(key: str, item: Any, kind: str) -> Request:
+    values = {"path": item} if isinstance(item, str) else _mapping(key, item)
+    of_visits = {"think", "keep"} if kind == "visit" else set()
+    _known(key, values, {"path", "method", "headers", "form", "body", "expect"} | of_visits)
+    method = values.get("method", "POST" if {"form", "body"} & values.keys() else "GET")
+    if method not in METHODS:
+        raise ValueError(f"{key}.method: {method!r} is none of {', '.join(METHODS)}")
+    if {"form", "body"} <= values.keys():
+        raise ValueError(f"{key}: form and body: only one of them")
+    body = values.get("body", "")
+    if not isinstance(body, str):
+        raise ValueError(f"{key}.body: text is needed, not {body!r}")
+    headers = _texts(f"{key}.headers", values.get("headers", {}))
+    if wrong := [text for pair in headers.items() for text in pair if re.search(r"[\r\n]", text)]:
+        raise ValueError(f"{key}.headers: {wrong[0]!r} is more than a line")
+    expect: Any = values.get("expect", [])
+    keep = _texts(f"{key}.keep", values.get("keep", {}))
+    for name, pattern in keep.items():
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"{key}.keep.{name}: {pattern!r} is no regular expression: {error}") from error
+        if groups < 1 or not name.isidentifier():
+            raise ValueError(f"{key}.keep.{name}: a name, and a regular expression with a group, such as 'key=(\\w+)'")
+    return Request(
+        path=path(f"{key}.path", values.get("path")),
+        method=method,
+        headers=headers,
+        form=_texts(f"{key}.form", values["form"]) if "form" in values else None,
+        body=body,
+        think=seconds(f"{key}.think", values["think"]) if values.get("think") else 0.0,
+        expect=tuple(_whole(f"{key}.expect", one) for one in (expect if isinstance(expect, list) else [expect])),
+        keep=keep,
+    )
+
+
+def _texts(key: str, value: Any) -> dict[str, str]:
+    """Names and values, which may be numbers."""
+    found = _mapping(key, value)
+    for name, text in found.items():
+        if isinstance(text, bool) or not isinstance(text, str | int | float):
+            raise ValueError(f"{key}.{name}: text is needed, not {text!r}")
+    return {name: str(text) for name, text in found.items()}
+
+
+def _whole(key: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{key}: {value!r} is not a whole number from 1")
+    return value
 
 
 def _step(key: str, item: Any) -> Step:
     values = _mapping(key, item)
     _known(key, values, {"requests", "concurrency"})
-    numbers = {}
-    for name in ("requests", "concurrency"):
-        number = values.get(name)
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise ValueError(f"{key}.{name}: {number!r} is not a whole number from 1")
-        numbers[name] = number
+    numbers = {name: _whole(f"{key}.{name}", values.get(name)) for name in ("requests", "concurrency")}
     if numbers["concurrency"] > numbers["requests"]:
         raise ValueError(f"{key}.concurrency: more clients than requests")
     return Step(**numbers)

@@ -1,6 +1,7 @@
 """A server on loopback that answers late and wrongly when it is told to."""
 
 import asyncio
+import re
 import threading
 from collections import Counter
 
@@ -12,10 +13,12 @@ from bootstrap import load_tools
 
 class Server:
     """HTTP/1.1 with keep-alive. `behave` maps a path to a function of the number of the request to that path (from 0),
-    which returns (seconds until the answer, status); status None closes the connection instead."""
+    which returns (seconds until the answer, status); status None closes the connection instead. `pages` maps a path
+    to a function of the request's head and body, which returns status, headers and body."""
 
     def __init__(self):
         self.behave = {}
+        self.pages = {}
         self.asked = Counter()
         self.url = ""
         self.connections = 0
@@ -26,6 +29,8 @@ class Server:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 path = head.split(b" ", 2)[1].decode()
+                length = re.search(rb"\r\nContent-Length: (\d+)\r\n", head)
+                sent = await reader.readexactly(int(length[1])) if length else b""
                 number = self.asked[path]
                 self.asked[path] += 1
                 delay, status = self.behave.get(path, lambda _: (0, 200))(number)
@@ -35,9 +40,11 @@ class Server:
                     return
                 keep_alive = b"HTTP/1.1" in head
                 connection = "keep-alive" if keep_alive else "close"
-                body = b"x" * (number % 7)
-                length = f"Content-Length: {len(body)}\r\nConnection: {connection}\r\n\r\n"
-                writer.write(f"HTTP/1.1 {status} Whatever\r\n{length}".encode() + body)
+                body, headers = "x" * (number % 7), []
+                if path in self.pages:
+                    status, headers, body = self.pages[path](head.decode(), sent.decode())
+                lines = [f"HTTP/1.1 {status} Whatever", *headers, f"Content-Length: {len(body)}"]
+                writer.write("\r\n".join([*lines, f"Connection: {connection}", "", body]).encode())
                 await writer.drain()
                 if not keep_alive:
                     return

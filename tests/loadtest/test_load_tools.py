@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from loadtest import measurements
+from loadtest import measurements, open_loop
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -170,6 +170,82 @@ def test_a_second_run_is_compared_with_the_first(server, load, tmp_path):
     assert second != first
     assert "Compared with the run before" in (second / "report.html").read_text()
     assert "Compared with the run before" not in (first / "report.html").read_text()
+
+
+def login(head, body):
+    """A form with a key, which is taken once; then a session in a cookie."""
+    if head.startswith("GET"):
+        return 200, ["Set-Cookie: form=open; Path=/"], '<input name="_formkey" value="k-1" />'
+    right = body.startswith("_formkey=k-1&name=user") and "Cookie: form=open\r\n" in head
+    return (303, ["Set-Cookie: session=yes", "Set-Cookie: form=; Max-Age=0"], "") if right else (200, [], "again")
+
+
+def inside(head, _body):
+    return (200, [], "in") if "\r\nCookie: session=yes\r\n" in head else (403, [], "out")
+
+
+def test_visitors_log_in_and_look_around(server, load):
+    server.pages |= {"/login": login, "/inside": inside}
+    key = {"keep": {"key": '_formkey" value="([^"]+)"'}}
+    form = {"_formkey": "{key}", "name": "user{visit}"}
+    visit = [{"path": "/login", **key}, {"path": "/login", "form": form, "expect": 303}, "/inside"]
+    visit += [{"path": "/inside", "think": "300ms"}]
+    code, result, directory = load("visit", {"rate": 20, "duration": "2s", "visit": visit})
+    figures = {part["name"]: part for part in result["parts"]}
+    assert {name: part["requests"] for name, part in figures.items()} == {
+        "/login": 40,
+        "POST /login": 40,
+        "/inside": 80,
+    }
+    assert result["total"]["failures"] == {}
+    assert code == 0
+    answers = measurements.read_answers(directory / "requests.csv")
+    assert len(answers) == 160
+    # Nobody asks again before he has thought: the last who came was due after 1.95 s.
+    assert answers[-1].due >= 2.25
+
+
+def test_a_visit_ends_where_its_answer_is_wrong(server, load):
+    server.pages |= {"/login": login, "/inside": inside}
+    visit = [{"path": "/login", "form": {"name": "{visit}"}, "expect": 303}, "/inside"]
+    code, result, _ = load("visit", {"rate": 20, "duration": "1s", "visit": visit})
+    assert result["total"]["failures"] == {"200 unexpected": 20}
+    assert server.asked["/inside"] == 0
+    assert code == 1
+    visit = [{"path": "/inside", "expect": 403}, {"path": "/login", "keep": {"key": "nothing(.)"}}, "/inside"]
+    code, result, _ = load("keep", {"rate": 20, "duration": "1s", "visit": visit})
+    assert result["total"]["failures"] == {"200 without key": 20}
+    assert server.asked["/inside"] == 20
+
+
+def test_requests_of_each_kind(server, load):
+    seen = []
+    server.pages["/thing"] = lambda head, body: seen.append((head, body)) or (201, [], "")
+    requests = [
+        {"path": "/thing", "method": "PUT", "body": '{"a": 1}', "headers": {"Content-Type": "application/json"}},
+        {"path": "/thing", "method": "DELETE"},
+    ]
+    code, result, _ = load("kinds", {"rate": 20, "duration": "1s", "requests": requests, "arrivals": "poisson"})
+    assert code == 0
+    assert {part["name"] for part in result["parts"]} == {"PUT /thing", "DELETE /thing"}
+    assert {(head.split()[0], body) for head, body in seen} == {("PUT", '{"a": 1}'), ("DELETE", "")}
+    assert all("\r\nContent-Type: application/json\r\n" in head for head, body in seen if body)
+
+
+def test_several_processes_send_one_schedule(server, load):
+    server.behave["/sometimes"] = lambda number: (0, 500) if number % 10 == 3 else (0, 200)
+    code, result, directory = load(
+        "several", {"rate": {"from": 20, "to": 60}, "duration": "5s", "processes": 2}, "/ok", "/sometimes"
+    )
+    assert dict(server.asked) == {"/ok": 100, "/sometimes": 100}
+    assert result["total"]["failures"] == {"500": 10}
+    assert code == 1
+    answers = measurements.read_answers(directory / "requests.csv")
+    due = list(open_loop.schedule([open_loop.Phase(20, 60, 5)], "constant"))
+    assert [round(answer.due, 3) for answer in answers] == pytest.approx(
+        [round(moment, 3) for moment in due], abs=0.002
+    )
+    assert not list(directory.glob("requests.csv.*"))
 
 
 def test_the_environments_own_address_is_the_only_one_without_asking(server, tmp_path):

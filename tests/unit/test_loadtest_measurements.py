@@ -89,16 +89,20 @@ def test_failures_that_belong_together_are_one_outage():
 def test_the_generators_file_is_read_in_the_order_in_which_requests_were_due(tmp_path):
     file = tmp_path / "requests.csv"
     file.write_text(
-        "number,path,due,sent,latency,status,bytes,error\n"
-        "1,/b,0.5,0.2,7.5,500,3,\n"
-        "0,/a,0.0,0.1,600.0,200,3,\n"
-        "2,/a,1.0,0.1,10000.0,0,0,timeout\n"
-        "3,/a,1.5,0."
+        "number,path,due,sent,latency,status,bytes,error,expected\n"
+        "1,/b,0.5,0.2,7.5,500,3,,no\n"
+        "0,/a,0.0,0.1,600.0,200,3,,yes\n"
+        "2,/a,1.0,0.1,10000.0,0,0,timeout,no\n"
+        "3,/a,1.5,0.1,4.0,303,0,,yes\n"
+        "4,/a,2.0,0.1,4.0,200,9,200 unexpected,no\n"
+        "5,/a,2.5,0."
     )
     assert measurements.read_answers(file) == [
         Answer(0.0, 600.0, "200", "/a", 0.1),
         Answer(0.5, 7.5, "500", "/b", 0.2),
         Answer(1.0, 10000.0, "timeout", "/a", 0.1),
+        Answer(1.5, 4.0, "", "/a", 0.1),
+        Answer(2.0, 4.0, "200 unexpected", "/a", 0.1),
     ]
 
 

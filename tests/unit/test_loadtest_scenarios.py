@@ -63,6 +63,22 @@ GOOD_AB = {"description": "One", "tool": "ab", "steps": [{"requests": 10, "concu
         ({"actions": [{"at": 60, "do": "hang_instance"}]}, "after the end, 10 s"),
         ({"slo": {"mean": 5}}, "slo: mean is unknown"),
         ({"timeout": "-1s"}, "timeout"),
+        ({"rate": {"from": 1}}, "rate: from and to are needed"),
+        ({"rate": {"from": 0, "to": 5}}, "rate.from: 0 is not a number above 0"),
+        ({"arrivals": "bursty"}, "arrivals: 'bursty' is none of constant, poisson"),
+        ({"processes": 0}, "processes: 0 is not a whole number from 1"),
+        ({"paths": ["/"], "visit": ["/"]}, "paths and visit: only one of them"),
+        ({"requests": []}, "requests: at least one is needed"),
+        ({"requests": [{"path": "/", "method": "HEAD"}]}, "requests[0].method: 'HEAD' is none of GET, POST"),
+        ({"requests": [{"method": "POST"}]}, "requests[0].path: None is no path"),
+        ({"requests": [{"path": "/", "form": {"a": "b"}, "body": "c"}]}, "requests[0]: form and body: only one"),
+        ({"requests": [{"path": "/", "form": {"a": ["b"]}}]}, "requests[0].form.a: text is needed"),
+        ({"requests": [{"path": "/", "headers": {"a": "b\r\nc: d"}}]}, "is more than a line"),
+        ({"requests": [{"path": "/", "think": "1s"}]}, "requests[0]: think is unknown"),
+        ({"requests": [{"path": "/", "expect": "ok"}]}, "requests[0].expect: 'ok' is not a whole number"),
+        ({"visit": [{"path": "/", "keep": {"key": "key="}}]}, "visit[0].keep.key: a name, and a regular expression"),
+        ({"visit": [{"path": "/", "keep": {"key": "(key"}}]}, "visit[0].keep.key: '(key' is no regular expression"),
+        ({"visit": ["/", {"path": "/", "form": {"key": "{key}"}}]}, "visit[1]: {key} is kept by no request before"),
     ],
 )
 def test_a_wrong_scenario_is_told_by_its_key(change, words):
@@ -102,6 +118,13 @@ def test_errors_name_the_file_and_what_to_type(tmp_path):
         scenario.load("ladders")
     assert "there is no scenario 'ladders'" in str(failure.value)
     assert "ladder, scale" in str(failure.value)
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text("description: One\nphases:\n  - {rate: 1, duration: 1s}\n  - rate: 5\n    duration: soon\n")
+    with pytest.raises(LoadtestError, match=r"wrong.yml, line 5: phases\[1\].duration: 'soon' is no time"):
+        scenario.load(str(wrong))
+    wrong.write_text("description: One\nrate: 5\nduration: 1s\nvisit:\n  - /\n  - {path: '/{who}'}\n")
+    with pytest.raises(LoadtestError, match=r"wrong.yml, line 6: visit\[1\]: {who} is kept by no request"):
+        scenario.load(str(wrong))
     broken = tmp_path / "broken.yml"
     broken.write_text("rate: [1\n")
     with pytest.raises(LoadtestError) as failure:
