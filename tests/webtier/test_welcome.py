@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
 import web2py_release
+import yaml
 from mail_server import MailServer, mail_server
 from web_host import MIGRATED, PROBE, Visitor, Web, answers
 
 from benchmarks.lab import Lab, wait_until
 
+ROOT = Path(__file__).resolve().parents[2]
 USER = "/default/user"
 ADA = "ada@example.com"
 SHOP = "shop@example.com"
@@ -86,6 +91,26 @@ def test_who_has_registered_stays_logged_in(fleet: list[Lab]) -> None:
     assert [logged_in(visitor) for _ in range(4)] == [None] * 4
     submit(visitor, USER + "/login", email=ADA, password=PASSWORD)
     assert [logged_in(visitor) for _ in range(24)] == [ADA] * 24
+
+
+def test_visitors_of_a_load_test_log_in(fleet: list[Lab], tmp_path: Path) -> None:
+    """The scenario of loadtest/README.md, with this application's page that says who has logged in."""
+    email = "load@example.com"
+    register(Visitor(fleet), email)
+    text = (ROOT / "loadtest/README.md").read_text()
+    (block,) = [found for found in re.findall("```yaml\n(.*?)```", text, re.DOTALL) if "visit:" in found]
+    scenario = yaml.safe_load(block) | {"slo": {"success_percent": 100}}
+    scenario["visit"][1]["form"] |= {"email": email, "password": PASSWORD}
+    scenario["visit"][2] |= {"path": "/default/api_get_user_email", "keep": {"me": f"({re.escape(email)})"}}
+    (tmp_path / "mine.yml").write_text(yaml.safe_dump(scenario))
+    command = [sys.executable, "-m", "loadtest", "run", str(tmp_path / "mine.yml"), "--results", str(tmp_path)]
+    command += ["--outside-environment", "--url", fleet[0].url]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    (file,) = tmp_path.glob("*-mine/result.json")
+    assert done.returncode == 0, f"{done.stderr}\n{file.read_text()[:3000]}"
+    counts = {part["name"]: part["succeeded"] for part in json.loads(file.read_text())["parts"]}
+    assert set(counts) == {"/user/login", "POST /user/login", "/default/api_get_user_email"}
+    assert len(set(counts.values())) == 1
 
 
 def test_settings_and_secrets_come_from_the_deployment(fleet: list[Lab]) -> None:
