@@ -34,7 +34,7 @@ OURS = "the local cloud "
 MISSING = re.compile(r"the local cloud does not have the operation ", re.IGNORECASE)
 LACKS = re.compile(r"the local cloud does not have (the operation|this of) ", re.IGNORECASE)
 # What it says of a request that makes no sense, which says nothing of one that does.
-STUMBLED = "the local cloud can't do this "
+NONSENSE = ("the local cloud can't do this ", "the filter 'x' ")
 IDENTIFIER = re.compile(r"\b(arn:\S+|[a-z]+-[0-9a-f]{8,17})\b")
 
 Client = Callable[[str], Any]
@@ -159,8 +159,21 @@ def requests(operation: OperationModel, world: Mapping[str, Any]) -> Iterator[di
     yield basis
     for name, member in shape.members.items():
         if name not in basis and name != "DryRun":
-            values = list(member.enum)[:MOST_VALUES] if getattr(member, "enum", None) else [least(member, world)]
-            yield from ({**basis, name: value} for value in values)
+            yield from ({**basis, name: value} for value in values(member, world))
+
+
+def values(shape: Any, world: Mapping[str, Any]) -> Iterator[Any]:
+    """What is tried of an option: each of an enumeration, or the least, and that with each of its own options."""
+    if getattr(shape, "enum", None):
+        yield from list(shape.enum)[:MOST_VALUES]
+        return
+    basis = least(shape, world)
+    yield basis
+    inner = shape.member if shape.type_name == "list" else shape
+    if inner.type_name == "structure":
+        for name, member in inner.members.items():
+            more = {**least(inner, world), name: world.get(name, least(member, world))}
+            yield [more] if shape.type_name == "list" else more
 
 
 def least(shape: Any, world: Mapping[str, Any]) -> Any:
@@ -187,7 +200,7 @@ def least(shape: Any, world: Mapping[str, Any]) -> Any:
 
 def refusal(message: str) -> Iterator[str]:
     """What is refused in the local cloud's name, if it is, without the ids of this run."""
-    if OURS in message.lower() and STUMBLED not in message.lower():
+    if OURS in message.lower() and not any(words in message.lower() for words in NONSENSE):
         yield IDENTIFIER.sub("...", message).rstrip(".")
 
 

@@ -54,7 +54,7 @@ module "{name}" {{
 }}
 """
 BLOCK = re.compile(r'^(resource|data) "(\w+)"', re.MULTILINE)
-ADDRESS = re.compile(r"module\.(\w+)\.((?:data\.)?\w+)\.")
+ADDRESS = re.compile(r"module\.(\w+)\.((?:data\.)?\w+)\.[\w\[\]\"-]+")
 # What is done, in turn: a title, terraform's arguments, whether the configuration is the changed one.
 PHASES = (
     ("apply", ("apply", "-auto-approve"), False),
@@ -118,7 +118,9 @@ class Answer:
         elif event["type"] == "diagnostic" and event["diagnostic"]["severity"] == "error":
             diagnostic = event["diagnostic"]
             message = f"{diagnostic['summary']}: {diagnostic.get('detail', '')}"
-            self.errors.append((diagnostic.get("address", ""), message))
+            # What Terraform has against the provider's answer names the resource in its text only.
+            named = ADDRESS.search(message)
+            self.errors.append((diagnostic.get("address") or (named[0] if named else ""), message))
 
 
 class Verdicts:

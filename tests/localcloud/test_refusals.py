@@ -105,6 +105,30 @@ def test_a_token_that_no_page_had_is_refused(
     assert refused.value.response["Error"]["Code"] == "InvalidNextToken"
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "named", "arguments", "missing"),
+    [
+        ("ec2", "describe_instance_status", [], {"Filters": [{"Values": ["x"]}]}, "Name"),
+        (
+            "ec2",
+            "run_instances",
+            ["ImageId"],
+            {"MinCount": 1, "MaxCount": 1, "BlockDeviceMappings": [{}]},
+            "DeviceName",
+        ),
+        ("elbv2", "modify_listener", ["ListenerArn"], {"Certificates": [{"IsDefault": True}]}, "CertificateArn"),
+    ],
+)
+def test_a_missing_part_of_a_parameter_is_named(
+    world: World, service: str, operation: str, named: list[str], arguments: dict[str, Any], missing: str
+) -> None:
+    request = {**arguments, **{name: world.parameters[name] for name in named}}
+    with pytest.raises(ClientError, match=f"The request must contain the parameter {missing}") as refused:
+        getattr(world.client(service), operation)(**request)
+    assert refused.value.response["Error"]["Code"] == "MissingParameter"
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
 @pytest.mark.essential
 @pytest.mark.parametrize(
     ("service", "operation"),

@@ -102,6 +102,12 @@ def test_what_is_not_destroyed_has_failed(outcomes: Any) -> None:
     assert found["aws_security_group"].message.startswith("destroy: ")
 
 
+def test_a_failure_that_names_its_resource_in_words_is_that_resources(outcomes: Any) -> None:
+    said = f"When applying changes to {GROUP}, provider produced an unexpected new value."
+    found, _ = outcomes(applied(VPC, SUBNET, OTHER_VPC) + change("planned_change", GROUP) + error("", said))
+    assert statuses(found) == [PASSED, PASSED, FAILED]
+
+
 def test_a_failure_of_nothing_in_particular_ends_it(outcomes: Any) -> None:
     with pytest.raises(ConformanceError, match="provider"):
         outcomes(error("", "the provider does not start"))
@@ -118,7 +124,6 @@ def test_report(tmp_path: Path) -> None:
 
 
 def test_each_type_of_ours_is_a_case() -> None:
-    ours = terraform.cases(terraform.ROOT / "terraform/elb")["main"]
-    assert {kind for kind in ours if not kind.startswith("data.")} <= {
-        kind for kinds in terraform.cases().values() for kind in kinds
-    }
+    stages = [terraform.cases(stage) for stage in terraform.ROOT.glob("terraform/*")]
+    ours = {kind for stage in stages for kinds in stage.values() for kind in kinds if kind.startswith("aws_")}
+    assert ours <= {kind for kinds in terraform.cases().values() for kind in kinds}
