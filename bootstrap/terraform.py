@@ -12,6 +12,7 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+from bootstrap import provider_mirror
 from bootstrap.report import fail, say
 
 VERSION = "1.11.4"
@@ -24,6 +25,20 @@ SHA256 = {
 }
 RELEASES = "https://releases.hashicorp.com/terraform"
 DIRECTORY = Path(".venv/bin")
+# As in roles/terraform_stage, which says why.
+SETTINGS = {
+    "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
+    "TF_IN_AUTOMATION": "1",
+    "CHECKPOINT_DISABLE": "1",
+    "GOGC": "off",
+    "GOMEMLIMIT": "500MiB",
+}
+
+
+def environment() -> dict[str, str]:
+    """Settings that Terraform is run with."""
+    configuration = Path(__file__).parents[1] / provider_mirror.CONFIGURATION
+    return SETTINGS | ({"TF_CLI_CONFIG_FILE": str(configuration)} if configuration.exists() else {})
 
 
 def installed_version(executable: str = "terraform") -> tuple[int, ...] | None:

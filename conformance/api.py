@@ -1,4 +1,4 @@
-"""The local cloud's API for moto's tests, whose machines take no time and do nothing. Takes its port.
+"""The local cloud's API for moto's tests, whose machines take no time and do nothing. Prints its port.
 
 These tests launch thousands of instances and wait for none. Its images are moto's own, which they launch.
 """
@@ -6,7 +6,6 @@ These tests launch thousands of instances and wait for none. Its images are moto
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -31,4 +30,6 @@ def handle(environ: dict[str, Any], start_response: Callable[..., Any]) -> Itera
 
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
-make_server("127.0.0.1", int(sys.argv[1]), handle, threaded=True, request_handler=MotoRequestHandler).serve_forever()
+server = make_server("127.0.0.1", 0, handle, threaded=True, request_handler=MotoRequestHandler)
+print(server.server_port, flush=True)
+server.serve_forever()

@@ -6,54 +6,57 @@ import contextlib
 import gzip
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from conformance.errors import ConformanceError
 
 ROOT = Path(__file__).parents[1]
-MODULES = {"moto": "moto.server", "localcloud": "conformance.api"}
-START_TIMEOUT = 60  # seconds
+MODULES = {"moto": "conformance.moto_api", "localcloud": "conformance.api"}
 # Of more than a thousand that moto makes anew with each reset; its tests use these.
 IMAGES = ("amis.json.gz", "latest_amis/us-east-1.json.gz")
 
 
 @contextlib.contextmanager
-def server(name: str, port: int, log: Path) -> Iterator[str]:
+def server(name: str, log: Path) -> Iterator[str]:
     """One of MODULES; its endpoint. Raises ConformanceError when it ended before its time."""
-    directory = log.parent
-    directory.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-        raise ConformanceError(
-            f"port {port} is in use", look="ss -tlnp", type_this=f"make conformance ARGS='--port {port + 100}'"
-        )
-    command = [sys.executable, "-m", MODULES[name], *(["-p"] if name == "moto" else []), str(port)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MOTO_AMIS_PATH": str(write_images(directory))}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    images = write_images(log.parent)
+    with started(["-m", MODULES[name]], log, {"MOTO_AMIS_PATH": str(images)}) as (process, endpoint):
+        yield endpoint
+        if process.poll() is not None:
+            raise ConformanceError(f"the server of {name} ended", look=log, type_this="make conformance")
+
+
+@contextlib.contextmanager
+def started(
+    arguments: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process of `python ...` that prints its port as soon as it listens there, with its endpoint.
+
+    Raises ConformanceError when it does not. At the end it is killed: there is nothing that it should save.
+    """
     with (
-        log.open("w") as output,
-        subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT) as process,
+        log.open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
     ):
         try:
-            _wait(process, port, log)
-            yield f"http://127.0.0.1:{port}"
-            if process.poll() is not None:
-                raise ConformanceError(f"the server of {name} ended", look=log, type_this="make conformance")
+            assert process.stdout is not None
+            port = process.stdout.readline().strip()
+            if not port.isdigit():
+                raise ConformanceError("the server did not start", look=log, type_this=f"python {arguments[-1]}")
+            yield process, f"http://127.0.0.1:{port}"
         finally:
-            process.terminate()
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return
-        time.sleep(0.1)
-    raise ConformanceError(f"no server answers on port {port}", look=log, type_this="make conformance")
+            process.kill()
 
 
 def write_images(directory: Path) -> Path:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from loadtest import scenario
+from loadtest import figures, scenario
 from loadtest.errors import LoadtestError
 
 PAGE = Path(__file__).parents[1] / "docs/performance.md"
-BEGIN, END = "<!-- figures: make claims -->\n", "<!-- end -->"
+COMMAND = "make claims"
 COLUMNS = ("scenario", "requests", "succeeded, %", "mean, ms", "p99, ms", "longest, ms", "requests/s", "SLO, goals")
 
 
@@ -25,9 +22,8 @@ def write(results: Path, page: Path = PAGE) -> Path:
         raise LoadtestError(
             f"no run has come to its end in {results}", look="loadtest/README.md", type_this="make claims"
         )
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text("\n".join([before + BEGIN, *table(runs), "", machine() + "\n", END]) + after)
+    share = "which generator, load balancer, instances and database share."
+    figures.write(page, COMMAND, [*table(runs), "", f"{figures.machine()}, {share}"])
     return page
 
 
@@ -55,7 +51,7 @@ def table(runs: list[dict[str, Any]]) -> Iterator[str]:
         parts = result["parts"] if result["tool"] == "ab" else [result["total"]]
         for part in parts:
             name = f"{result['scenario']}: {part['name']}" if result["tool"] == "ab" else result["scenario"]
-            yield f"| {' | '.join([name, *figures(part), *verdict])} |"
+            yield f"| {' | '.join([name, *cells(part), *verdict])} |"
             verdict = [""]
 
 
@@ -64,7 +60,7 @@ def missed(verdict: list[Mapping[str, Any]]) -> str:
     return ", ".join(f"{'goal' if line['kind'] == 'goal' else 'SLO'} missed: {line['text']}" for line in lines)
 
 
-def figures(part: Mapping[str, Any]) -> list[str]:
+def cells(part: Mapping[str, Any]) -> list[str]:
     percent = part["success_percent"]
     return [
         f"{part['requests']:,}",
@@ -73,17 +69,3 @@ def figures(part: Mapping[str, Any]) -> list[str]:
         *("-" if part[key] is None else f"{part[key]:,.1f}" for key in ("mean_ms", "p99_ms", "max_ms")),
         "-" if part["rate"] is None else f"{part['rate']:,.0f}",
     ]
-
-
-def machine() -> str:
-    """What it ran on, and of which commit."""
-    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=10", "--exclude=*", "--dirty=, with changes"],
-        cwd=PAGE.parent, capture_output=True, text=True, check=False,
-    ).stdout.strip()  # fmt: skip
-    return (
-        f"Commit {commit or 'unknown'}, on {os.cpu_count()} cores ({model[1] if model else 'of an unknown kind'}) and "
-        f"{memory:.0f} GiB, which generator, load balancer, instances and database share."
-    )

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
-from waiting import wait_until
+from conformance import servers
 
 
 @contextlib.contextmanager
 def moto_server() -> Iterator[str]:
     """A moto server; its endpoint."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_until(lambda: answers(port))
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-
-
-def answers(port: int) -> bool:
-    """Whether something listens there."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-        return True
-    return False
+    with tempfile.TemporaryDirectory() as directory, servers.server("moto", Path(directory) / "log") as endpoint:
+        yield endpoint

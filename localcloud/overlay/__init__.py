@@ -10,6 +10,7 @@ from localcloud.overlay import (
     autoscaling_requests,
     block_devices,
     cloudwatch,
+    dhcp_options,
     ec2,
     ec2_dependencies,
     elbv2,
@@ -26,6 +27,7 @@ from localcloud.overlay import (
     log_groups,
     machine_images,
     placement_groups,
+    prefix_lists,
     rds,
     refusals,
     request_checks,
@@ -50,6 +52,7 @@ def install() -> None:
     scheduled_actions.install()
     cloudwatch.install()
     block_devices.install()
+    dhcp_options.install()
     ec2.install()
     instance_options.install()
     elbv2.install()
@@ -58,6 +61,7 @@ def install() -> None:
     launch_template_versions.install()
     machine_images.install()  # after ec2: it is asked first
     placement_groups.install()
+    prefix_lists.install()
     rds.install()
     security_groups.install()
     traffic_sources.install()

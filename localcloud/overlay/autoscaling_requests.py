@@ -37,6 +37,7 @@ from localcloud.overlay.autoscaling import (
     resolve_template,
 )
 from localcloud.overlay.machine_images import find_image
+from localcloud.overlay.pages import page
 
 # The processes of a group, which can be suspended one by one.
 PROCESSES = (
@@ -574,10 +575,9 @@ def _install_responses() -> None:
             activity for group in groups for activity in group.activities if not ids or activity.activity_id in ids
         ]
         activities.sort(key=lambda activity: activity.start_time, reverse=True)
-        start = int(self._get_param("NextToken") or 0)
-        end = start + min(100, self._get_int_param("MaxRecords") or 100)
-        token = str(end) if end < len(activities) else None
-        return ActionResult({"Activities": activities[start:end], "NextToken": token})
+        size = min(100, self._get_int_param("MaxRecords") or 100)
+        shown, token = page(activities, self._get_param("NextToken"), size, AutoscalingClientError)
+        return ActionResult({"Activities": shown, "NextToken": token})
 
     def enable_metrics_collection(self: Any) -> ActionResult:
         group = find_group(self.autoscaling_backend, self._get_param("AutoScalingGroupName"))

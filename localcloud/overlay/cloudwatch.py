@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moto.cloudwatch.exceptions import (
+    CloudWatchException,
     InvalidParameterCombination,
     InvalidParameterValue,
     ResourceNotFoundException,
@@ -33,6 +34,7 @@ from localcloud.metric_statistics import aggregate, is_extended, is_statistic
 from localcloud.metrics import MEASURED, epoch
 from localcloud.overlay import scaling_policies
 from localcloud.overlay.autoscaling import find_group, suspended
+from localcloud.overlay.pages import page
 
 LOGGER = logging.getLogger(__name__)
 OK, ALARM, INSUFFICIENT_DATA = "OK", "ALARM", "INSUFFICIENT_DATA"
@@ -220,13 +222,13 @@ def install() -> None:
             and (not state or alarm.state_value == state)
             and ("MetricAlarm" if alarm.rule is None else "CompositeAlarm") in kinds
         ]
-        first = int(self._get_param("NextToken") or 0)
-        last = first + min(100, self._get_int_param("MaxRecords") or 100)  # AWS: 50, and at most 100
+        size = min(100, self._get_int_param("MaxRecords") or 100)  # AWS: 50, and at most 100
+        alarms, token = page(found, self._get_param("NextToken"), size, CloudWatchException)
         return ActionResult(
             {
-                "MetricAlarms": [alarm for alarm in found[first:last] if alarm.rule is None],
-                "CompositeAlarms": [alarm for alarm in found[first:last] if alarm.rule is not None],
-                "NextToken": str(last) if last < len(found) else None,
+                "MetricAlarms": [alarm for alarm in alarms if alarm.rule is None],
+                "CompositeAlarms": [alarm for alarm in alarms if alarm.rule is not None],
+                "NextToken": token,
             }
         )
 
@@ -250,10 +252,9 @@ def install() -> None:
         ]
         ascending = self._get_param("ScanBy") == "TimestampAscending"
         items.sort(key=lambda event: event["Timestamp"], reverse=not ascending)
-        first = int(self._get_param("NextToken") or 0)
-        last = first + min(100, self._get_int_param("MaxRecords") or 100)
-        token = str(last) if last < len(items) else None
-        return ActionResult({"AlarmHistoryItems": items[first:last], "NextToken": token})
+        size = min(100, self._get_int_param("MaxRecords") or 100)
+        events, token = page(items, self._get_param("NextToken"), size, CloudWatchException)
+        return ActionResult({"AlarmHistoryItems": events, "NextToken": token})
 
     @functools.wraps(list_tags)
     def list_tags_for_resource(self: Any, arn: str) -> Any:

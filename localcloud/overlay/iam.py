@@ -14,8 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.core.config import default_user_config
+from moto.core.responses import ActionResult
 from moto.iam.exceptions import IAMException
 from moto.iam.models import AWSManagedPolicy, IAMBackend, ManagedPolicy
+from moto.iam.responses import IamResponse
 
 
 def install() -> None:
@@ -44,6 +46,7 @@ def install() -> None:
 
     IAMBackend._init_aws_policies = init_aws_policies  # type: ignore[method-assign]
     ManagedPolicy.attach_to = attach_once  # type: ignore[method-assign,assignment]
+    IamResponse.update_role = update_role  # type: ignore[method-assign]
     backend: Any = IAMBackend
     for method in (
         "create_policy_version",
@@ -54,6 +57,14 @@ def install() -> None:
         "untag_policy",
     ):
         setattr(backend, method, _refusing_aws_policies(getattr(backend, method)))
+
+
+def update_role(self: IamResponse) -> ActionResult:
+    """UpdateRole; what the request leaves out stays as it is, where moto empties it."""
+    role = self.backend.get_role(self._get_param("RoleName"))
+    role.description = self._get_param("Description", role.description)
+    role.max_session_duration = self._get_param("MaxSessionDuration", role.max_session_duration)
+    return ActionResult({})
 
 
 def policy_id(arn: str) -> str:

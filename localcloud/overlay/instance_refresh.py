@@ -16,6 +16,7 @@ from moto.core.utils import utcnow
 from moto.moto_api._internal import mock_random
 
 from localcloud.overlay.autoscaling import Member, find_group, launch_template_spec, resolve_template
+from localcloud.overlay.pages import page
 
 PENDING, IN_PROGRESS, BAKING = "Pending", "InProgress", "Baking"
 SUCCESSFUL, FAILED = "Successful", "Failed"
@@ -232,10 +233,9 @@ def install() -> None:
         found = [
             refresh for refresh in group_of(self).instance_refreshes if not ids or refresh.instance_refresh_id in ids
         ]
-        first = int(self._get_param("NextToken") or 0)
-        last = first + min(100, self._get_int_param("MaxRecords") or 50)
-        token = str(last) if last < len(found) else None
-        return ActionResult({"InstanceRefreshes": found[first:last], "NextToken": token})
+        size = min(100, self._get_int_param("MaxRecords") or 50)
+        refreshes, token = page(found, self._get_param("NextToken"), size, AutoscalingClientError)
+        return ActionResult({"InstanceRefreshes": refreshes, "NextToken": token})
 
     def cancel_instance_refresh(self: Any) -> ActionResult:
         _, refresh = running(self)

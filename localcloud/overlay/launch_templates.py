@@ -7,9 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
 from moto.ec2.responses.launch_templates import LaunchTemplates
 from moto.ec2.utils import parse_user_data
+
+from localcloud.overlay.pages import page
 
 PAGE = 200  # the most of DescribeLaunchTemplates and DescribeLaunchTemplateVersions, and what they give by default
 
@@ -72,19 +75,15 @@ def _paged(respond: Callable[[LaunchTemplates], ActionResult], key: str) -> Call
     """moto answers with fifteen, and doesn't say that there are more."""
 
     @functools.wraps(respond)
-    def page(self: LaunchTemplates) -> ActionResult:
-        begin, limit, get = (
-            int(self._get_param("NextToken", 0)),
-            self._get_int_param("MaxResults", PAGE),
-            self._get_int_param,
-        )
+    def respond_with_page(self: LaunchTemplates) -> ActionResult:
+        size, get = self._get_int_param("MaxResults", PAGE), self._get_int_param
 
         def get_without_limit(name: str, *default: Any) -> Any:
             return 10**9 if name == "MaxResults" else get(name, *default)
 
         self._get_int_param = get_without_limit  # type: ignore[method-assign,assignment]
         found: list[Any] = respond(self).result[key]  # type: ignore[index]
-        end = begin + limit
-        return ActionResult({key: found[begin:end], "NextToken": str(end) if end < len(found) else None})
+        items, token = page(found, self._get_param("NextToken"), size, EC2ClientError)
+        return ActionResult({key: items, "NextToken": token})
 
-    return page
+    return respond_with_page

@@ -1,4 +1,7 @@
-"""CloudWatch Logs: a log group's class and its protection from deletion, which moto drops."""
+"""CloudWatch Logs: a log group's class and its protection from deletion, which moto drops.
+
+And a metric filter takes the place of one of its name.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import functools
 from typing import Any
 
 from moto.logs.exceptions import InvalidParameterException
+from moto.logs.metric_filters import MetricFilters
 from moto.logs.models import LogGroup
 from moto.logs.responses import LogsResponse
 
@@ -39,6 +43,19 @@ def install() -> None:
             "deletionProtectionEnabled": self.deletion_protection_enabled,
         }
 
+    add_filter = MetricFilters.add_filter
+
+    @functools.wraps(add_filter)
+    def replace_filter(self: MetricFilters, filter_name: str, pattern: str, log_group_name: str, *args: Any) -> None:
+        """Put a filter in place of that of its name; moto keeps both."""
+        self.metric_filters[:] = [
+            known
+            for known in self.metric_filters
+            if (known["filterName"], known["logGroupName"]) != (filter_name, log_group_name)
+        ]
+        add_filter(self, filter_name, pattern, log_group_name, *args)
+
+    MetricFilters.add_filter = replace_filter  # type: ignore[method-assign,assignment]
     of_older: Any = LogGroup  # which an older version of this program saved, or another service made
     of_older.log_group_class, of_older.deletion_protection_enabled = CLASSES[0], False
     LogsResponse.create_log_group = create_with_class  # type: ignore[method-assign]

@@ -1,12 +1,17 @@
-"""The engine versions that can be had here (DescribeDBEngineVersions): the PostgreSQL of the databases' image."""
+"""The engine versions that can be had here (DescribeDBEngineVersions): the PostgreSQL of the databases' image.
+
+Option groups are there for it, too.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.rds.exceptions import InvalidParameterValue
+from moto.rds.models import OptionGroup, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from localcloud.backends import without_lock
@@ -14,6 +19,7 @@ from localcloud.backends import without_lock
 ENGINE = "postgres"
 POSTGRES_MAJOR = "17"  # what the image has
 FAMILY = f"{ENGINE}{POSTGRES_MAJOR}"
+MOTOS_NEWEST = "13"  # that it makes option groups for
 
 # Finds out the image's PostgreSQL version, such as 17.6, or nothing. Put in place by the reconciler of the databases.
 VersionReader = Callable[[], str]
@@ -34,8 +40,20 @@ def read_version_with(reader: VersionReader) -> None:
 
 
 def install() -> None:
-    """Add the operation, which moto lacks."""
+    """Add the operation, which moto lacks, and the version to those of option groups."""
     RDSResponse.describe_db_engine_versions = describe_db_engine_versions  # type: ignore[attr-defined]
+    create = RDSBackend.create_option_group
+
+    @functools.wraps(create)
+    def create_option_group(self: RDSBackend, option_group_kwargs: dict[str, Any]) -> OptionGroup:
+        asked = (option_group_kwargs.get("engine_name"), option_group_kwargs.get("major_engine_version"))
+        if asked != (ENGINE, POSTGRES_MAJOR):
+            return create(self, option_group_kwargs)
+        group = create(self, {**option_group_kwargs, "major_engine_version": MOTOS_NEWEST})
+        group.major_engine_version = POSTGRES_MAJOR
+        return group
+
+    RDSBackend.create_option_group = create_option_group  # type: ignore[method-assign]
 
 
 def describe_db_engine_versions(self: RDSResponse) -> ActionResult:

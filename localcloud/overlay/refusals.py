@@ -14,12 +14,14 @@ import logging
 import re
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from xml.sax.saxutils import escape
 
+from botocore.model import OperationNotFoundError
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse
+from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import create_backend_app
 
 LOGGER = logging.getLogger(__name__)
@@ -45,6 +47,10 @@ def install() -> None:
                 return _refuse(self, "InvalidAction", f"does not have the operation {operation}")
             return _refuse(self, "InvalidParameterValue", f"does not have this of {operation}: {_gist(str(error))}")
         except Exception as error:
+            if isinstance(error, KeyError) and _is_member(self, error.args[0]):
+                # Most members need not be given by the service's model, and yet an operation can't do without some.
+                message = f"The request must contain the parameter {error.args[0]}"
+                return serialized_error(self, "MissingParameter", message, 400)
             LOGGER.exception("%s %s", self.service_name, self._get_action())
             if _is_ours(error):
                 return serialized_error(
@@ -55,6 +61,27 @@ def install() -> None:
             return _refuse(self, "InvalidParameterValue", f"can't do this {self._get_action()} ({reason})")
 
     BaseResponse.call_action = call_action  # type: ignore[method-assign]
+
+
+def _is_member(response: BaseResponse, name: object) -> bool:
+    """Whether it is the name of a parameter of the operation that is asked for, or of a part of one."""
+    try:
+        model = get_service_model(response.boto3_service_name).operation_model(response._get_action())
+    except OperationNotFoundError:
+        return False
+    return any(member == name for member in _members(model.input_shape, ()))
+
+
+def _members(shape: Any, above: tuple[str, ...]) -> Iterator[str]:
+    """Names of all that a shape has in it."""
+    if shape is None or shape.name in above:  # some shapes contain themselves
+        return
+    if shape.type_name == "list":
+        yield from _members(shape.member, (*above, shape.name))
+    elif shape.type_name == "structure":
+        for name, member in shape.members.items():
+            yield name
+            yield from _members(member, (*above, shape.name))
 
 
 def _is_ours(error: Exception) -> bool:

@@ -1,7 +1,7 @@
 """Security groups: who wears which is the same wherever it is asked, and what is in use can't be deleted.
 
 moto shows an interface's groups together with those that its instance had before, leaves those of a load balancer
-as they were, and deletes a group that others refer to.
+as they were, deletes a group that others refer to, and wants ports of protocols that have none.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import (
     DependencyViolationError,
+    InvalidParameterValue,
     InvalidSecurityGroupNotFoundError,
     InvalidSecurityGroupRuleIdNotFoundError,
     MissingParameterError,
 )
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
 from moto.ec2.models.instances import InstanceBackend
-from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupBackend
+from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupBackend, SecurityGroupRule
 from moto.ec2.responses.security_groups import SecurityGroups
 from moto.elbv2.models import ELBv2Backend
+
+WITH_PORTS = ("tcp", "udp", "icmp", "icmpv6", "6", "17", "1", "58")  # or, of ICMP, a type and a code
 
 
 def install() -> None:
@@ -93,16 +96,46 @@ def _install_rules() -> None:
 
     @functools.wraps(modify)
     def modify_references_too(self: Any, group_id: str, rules: dict[str, dict[str, Any]]) -> None:
-        modify(self, group_id, rules)
+        without_ports = {id_ for id_, rule in rules.items() if str(rule.get("IpProtocol")).lower() not in WITH_PORTS}
+        ports = {"FromPort": -1, "ToPort": -1}
+        complete = {id_: {**ports, **rule} if id_ in without_ports else rule for id_, rule in rules.items()}
+        modify(self, group_id, complete)
         group = self.get_security_group_by_name_or_id(group_id)
         for rule_id, new in rules.items():
             rule = group.get_rule(rule_id)
+            if rule_id in without_ports:
+                rule.from_port = rule.to_port = None
             if new.get("ReferencedGroupId"):
                 groups_by_id(self, [new["ReferencedGroupId"]])
                 rule.source_group["GroupId"] = new["ReferencedGroupId"]
             elif new.get("PrefixListId"):
                 rule.prefix_list_id = new["PrefixListId"]
 
+    init = SecurityGroupRule.__init__
+
+    @functools.wraps(init)
+    def init_without_ports(
+        self: Any,
+        ec2: Any,
+        ip_protocol: str,
+        group_id: str,
+        from_port: Any,
+        to_port: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """A rule; one of a protocol without ports, such as 47, covers all of it, whatever ports are named."""
+        without = str(ip_protocol).lower() not in WITH_PORTS
+        if not without and (from_port is None or to_port is None):
+            raise InvalidParameterValue(
+                "Invalid value for portRange. Must specify both from and to ports with TCP/UDP."
+            )
+        ports = ("-1", "-1") if without else (from_port, to_port)
+        init(self, ec2, ip_protocol, group_id, *ports, *args, **kwargs)
+        if without:
+            self.from_port = self.to_port = None
+
+    SecurityGroupRule.__init__ = init_without_ports  # type: ignore[method-assign,assignment]
     SecurityGroupBackend.create_security_group = create_with_default_rule  # type: ignore[method-assign]
     SecurityGroupBackend.modify_security_group_rules = modify_references_too  # type: ignore[method-assign]
 
@@ -157,6 +190,19 @@ def _install_answers() -> None:
 
         return respond
 
+    def authorize(original: Callable[[SecurityGroups], Any], method: str) -> Callable[[SecurityGroups], ActionResult]:
+        @functools.wraps(original)
+        def respond(self: SecurityGroups) -> ActionResult:
+            """The rules of all permissions in the request; moto names those of the last."""
+            made: list[SecurityGroupRule] = []
+            backend: Any = self.ec2_backend
+            self.error_on_dryrun()
+            for arguments in self._process_rules_from_querystring():
+                made += getattr(backend, method)(**arguments)[0]
+            return ActionResult({"Return": True, "SecurityGroupRules": made})
+
+        return respond
+
     delete = SecurityGroups.delete_security_group
 
     @functools.wraps(delete)
@@ -170,3 +216,5 @@ def _install_answers() -> None:
     for direction in ("ingress", "egress"):
         operation = f"update_security_group_rule_descriptions_{direction}"
         setattr(response, operation, update_descriptions(getattr(response, operation)))
+        operation = f"authorize_security_group_{direction}"
+        setattr(response, operation, authorize(getattr(response, operation), operation))

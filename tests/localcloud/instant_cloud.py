@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from running_cloud import PROJECT_ROOT, Cloud
+from running_cloud import Cloud
+
+from conformance.servers import started
 
 
 @contextlib.contextmanager
 def instant_cloud(home: Path) -> Iterator[Cloud]:
     """The cloud, with its state and its log in `home`."""
-    with (
-        (home / "log").open("w") as log,
-        subprocess.Popen(
-            [sys.executable, Path(__file__).parent / "api_with_instant_machines.py", home / "state"],
-            env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            yield Cloud(port=int(process.stdout.readline()), home=home, cidr="10.0.0.0/16")
-        finally:
-            process.kill()
+    program = Path(__file__).parent / "api_with_instant_machines.py"
+    with started([program, home / "state"], home / "log") as (_, endpoint):
+        yield Cloud(port=int(endpoint.rpartition(":")[2]), home=home, cidr="10.0.0.0/16")

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from programs import TERRAFORM
-from running_cloud import PROJECT_ROOT, REGION, Cloud
+from running_cloud import REGION, Cloud
 
-# Where the project keeps the provider, so that an init copies and downloads nothing.
-PLUGINS = PROJECT_ROOT / ".cache/terraform-plugins"
-HEAD = f"""
-terraform {{
-  required_providers {{
-    aws = {{
-      source  = "hashicorp/aws"
-      version = "~> 5.100"
-    }}
-  }}
-}}
+from conformance import terraform
 
+HEAD = f"""{terraform.REQUIREMENTS}
 provider "aws" {{
   region = "{REGION}"
 }}
@@ -54,15 +43,7 @@ class TerraformStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        PLUGINS.mkdir(parents=True, exist_ok=True)
-        return {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_VAR_", "TF_LOG"))},
-            "AWS_ENDPOINT_URL": self.cloud.endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "TF_PLUGIN_CACHE_DIR": str(PLUGINS),
-            **TERRAFORM,
-        }
+        return terraform.environment(self.cloud.endpoint)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Begin `terraform …` in the module's directory; both its streams are one."""

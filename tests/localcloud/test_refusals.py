@@ -2,53 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from botocore.model import Shape
 
-SERVICES = ("autoscaling", "cloudwatch", "ec2", "elbv2", "iam", "logs", "rds", "secretsmanager", "ssm", "sts")
-# botocore sends them to a host of their own.
-ELSEWHERE = {"GetLogObject", "StartLiveTail"}
+from conformance import operations, servers
 
 
-def least(shape: Shape | None) -> Any:
-    """The least that a shape allows."""
-    if shape is None:
-        return {}
-    match shape.type_name:
-        case "structure":
-            return {name: least(shape.members[name]) for name in shape.required_members}
-        case "list":
-            return [least(shape.member)]
-        case "map":
-            return {"key": least(shape.value)}
-        case "boolean":
-            return True
-        case "integer" | "long" | "float" | "double":
-            return max(1, shape.metadata.get("min", 1))
-        case "timestamp":
-            return 0
-        case "blob":
-            return b"x"
-    return shape.enum[0] if shape.enum else "x" * max(1, shape.metadata.get("min", 1))
+@dataclass
+class World:
+    """An API with something of everything, and the values of parameters that name it."""
+
+    client: operations.Client
+    parameters: dict[str, Any]
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_no_operation_answers_with_a_hiccup(client: Callable[[str], Any], service: str) -> None:
-    asked = client(service)
-    hiccups = {}
-    for method, operation in asked.meta.method_to_api_mapping.items():
-        if operation in ELSEWHERE:
-            continue
-        try:
-            getattr(asked, method)(**least(asked.meta.service_model.operation_model(operation).input_shape))
-        except ClientError as error:  # anything else is no answer of the service's
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-                hiccups[operation] = error.response["Error"]
-    assert hiccups == {}
+@contextlib.contextmanager
+def new_world(directory: Path) -> Iterator[World]:
+    with servers.server("localcloud", directory / "log") as endpoint:
+        client = operations.client_at(endpoint)
+        yield World(client, operations.make_world(client))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with new_world(tmp_path_factory.mktemp("world")) as world:
+        yield world
+
+
+@pytest.mark.parametrize("service", operations.SERVICES)
+def test_no_operation_answers_with_a_hiccup_and_the_page_has_all(service: str, tmp_path: Path) -> None:
+    with new_world(tmp_path) as world:
+        found = operations.ask(world.client, service, world.parameters)
+    assert found.hiccups == {}
+    section = "\n".join(operations.section(service, found))
+    assert section in operations.PAGE.read_text(), f"type: {operations.COMMAND}"
+    assert all(row in operations.PAGE.read_text() for row in operations.table({service: found}))
 
 
 @pytest.mark.essential
@@ -58,14 +52,22 @@ def test_no_operation_answers_with_a_hiccup(client: Callable[[str], Any], servic
         ("rds", "describe_db_proxy_endpoints", {}, "InvalidAction", "operation DescribeDBProxyEndpoints"),
         ("cloudwatch", "list_metric_streams", {}, "InvalidAction", "operation ListMetricStreams"),
         ("ssm", "list_associations", {}, "InvalidAction", "operation ListAssociations"),
+        (
+            "rds", "modify_db_instance", {"DBInstanceIdentifier": "world", "NewDBInstanceIdentifier": "other"},
+            "InvalidParameterCombination", "renames no database",
+        ),
+        (
+            "rds", "modify_db_instance", {"DBInstanceIdentifier": "world", "DBSubnetGroupName": "other"},
+            "InvalidParameterCombination", "moves no database",
+        ),
         ("rds", "delete_db_proxy", {"DBProxyName": "none"}, "InvalidParameterValue", "DeleteDBProxy"),
     ],
-)
+)  # fmt: skip
 def test_what_is_missing_is_named(
-    client: Callable[[str], Any], service: str, operation: str, arguments: dict[str, Any], code: str, text: str
+    world: World, service: str, operation: str, arguments: dict[str, Any], code: str, text: str
 ) -> None:
     with pytest.raises(ClientError) as refused:
-        getattr(client(service), operation)(**arguments)
+        getattr(world.client(service), operation)(**arguments)
     error = refused.value.response["Error"]
     assert error["Code"] == code
     assert "The local cloud" in error["Message"]
@@ -82,6 +84,49 @@ def test_a_missing_filter_is_named(client: Callable[[str], Any]) -> None:
     with pytest.raises(ClientError, match="network-interface.ipv6-native") as refused:
         ec2.describe_instances(Filters=[{"Name": "network-interface.ipv6-native", "Values": ["true"]}])
     assert refused.value.response["Error"]["Code"] == "InvalidParameterValue"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "arguments"),
+    [
+        ("autoscaling", "describe_scaling_activities", {}),
+        ("autoscaling", "describe_instance_refreshes", {"AutoScalingGroupName": "world"}),
+        ("cloudwatch", "describe_alarms", {}),
+        ("cloudwatch", "describe_alarm_history", {}),
+        ("ec2", "describe_launch_templates", {}),
+        ("ec2", "describe_launch_template_versions", {"LaunchTemplateName": "world"}),
+    ],
+)
+def test_a_token_that_no_page_had_is_refused(
+    world: World, service: str, operation: str, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        getattr(world.client(service), operation)(**arguments, NextToken="x")
+    assert refused.value.response["Error"]["Code"] == "InvalidNextToken"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "named", "arguments", "missing"),
+    [
+        ("ec2", "describe_instance_status", [], {"Filters": [{"Values": ["x"]}]}, "Name"),
+        (
+            "ec2",
+            "run_instances",
+            ["ImageId"],
+            {"MinCount": 1, "MaxCount": 1, "BlockDeviceMappings": [{}]},
+            "DeviceName",
+        ),
+        ("elbv2", "modify_listener", ["ListenerArn"], {"Certificates": [{"IsDefault": True}]}, "CertificateArn"),
+    ],
+)
+def test_a_missing_part_of_a_parameter_is_named(
+    world: World, service: str, operation: str, named: list[str], arguments: dict[str, Any], missing: str
+) -> None:
+    request = {**arguments, **{name: world.parameters[name] for name in named}}
+    with pytest.raises(ClientError, match=f"The request must contain the parameter {missing}") as refused:
+        getattr(world.client(service), operation)(**request)
+    assert refused.value.response["Error"]["Code"] == "MissingParameter"
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
 @pytest.mark.essential

@@ -69,3 +69,40 @@ def test_load_balancer_without_groups_has_the_default_group_of_its_vpc(client: C
         Name="mapped-without-groups", SubnetMappings=[{"SubnetId": subnet} for subnet in subnets]
     )["LoadBalancers"][0]
     assert mapped["SecurityGroups"] == [default]
+
+
+def test_each_permission_becomes_a_rule_that_is_named(client: Client, group: str) -> None:
+    ec2 = client("ec2")
+    permissions = [{**permission("some"), "FromPort": port, "ToPort": port} for port in (81, 82)]
+    made = ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=permissions)["SecurityGroupRules"]
+    assert [rule["FromPort"] for rule in made] == [81, 82]
+    ec2.delete_security_group(GroupId=group)
+
+
+@pytest.mark.parametrize("protocol", ["47", "50"])
+def test_protocol_without_ports(client: Client, group: str, protocol: str) -> None:
+    ec2 = client("ec2")
+    to_add = {"IpProtocol": protocol, "IpRanges": [{"CidrIp": "192.0.2.0/24"}]}
+    (made,) = ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[to_add])["SecurityGroupRules"]
+    assert (made["IpProtocol"], made.get("FromPort")) == (protocol, None)
+    ec2.modify_security_group_rules(
+        GroupId=group,
+        SecurityGroupRules=[
+            {
+                "SecurityGroupRuleId": made["SecurityGroupRuleId"],
+                "SecurityGroupRule": {"IpProtocol": "-1", "CidrIpv4": "198.51.100.0/24"},
+            }
+        ],
+    )
+    by_id = [made["SecurityGroupRuleId"]]
+    (changed,) = ec2.describe_security_group_rules(SecurityGroupRuleIds=by_id)["SecurityGroupRules"]
+    assert (changed["IpProtocol"], changed["CidrIpv4"]) == ("-1", "198.51.100.0/24")
+    ec2.delete_security_group(GroupId=group)
+
+
+def test_ports_of_a_protocol_that_has_some_must_be_named(client: Client, group: str) -> None:
+    to_add = {"IpProtocol": "tcp", "IpRanges": [{"CidrIp": "192.0.2.0/24"}]}
+    with pytest.raises(ClientError, match="Must specify both from and to ports") as refused:
+        client("ec2").authorize_security_group_ingress(GroupId=group, IpPermissions=[to_add])
+    assert refused.value.response["Error"]["Code"] == "InvalidParameterValue"
+    client("ec2").delete_security_group(GroupId=group)

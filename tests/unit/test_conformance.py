@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conformance import page
-from conformance.__main__ import EXPECTED
+from conformance.__main__ import EXPECTED, SERVICES
 from conformance.errors import ConformanceError
 from conformance.outcomes import (
     AS_ON_AWS,
@@ -23,7 +23,8 @@ from conformance.outcomes import (
     read_expected,
     read_report,
 )
-from conformance.suite import SERVICES, source_directory
+from conformance.suite import source_directory
+from loadtest import figures
 
 PASSED, SKIPPED = Outcome("passed"), Outcome("skipped")
 FAILED = Outcome("failed", "ClientError: (InvalidKeyPair.NotFound)")
@@ -108,7 +109,7 @@ def rows(readme: Path) -> list[str]:
 
 def test_page(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Cloud\n\n{page.BEGIN}old figures\n{page.END}\n\nMore text.\n")
+    readme.write_text(f"# Cloud\n\n{figures.begin(page.COMMAND)}old figures\n{figures.END}\n\nMore text.\n")
     counts = {"ec2": Counter({SAME: 2, WORSE: 1}), "rds": Counter({UNKNOWN: 1})}
     page.write(counts, "5.0", readme)
     text = readme.read_text()
@@ -127,7 +128,7 @@ def test_page(tmp_path: Path) -> None:
 
 def test_page_keeps_the_figures_of_what_did_not_run(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"{page.BEGIN}{page.END}")
+    readme.write_text(f"{figures.begin(page.COMMAND)}{figures.END}")
     page.write({"ec2": Counter({SAME: 2}), "rds": Counter({UNKNOWN: 1})}, "5.0", readme)
     page.write({"ec2": Counter({SAME: 3})}, "5.0", readme)
     assert [row.split(" | ")[:3] for row in rows(readme)[1:]] == [

@@ -9,14 +9,14 @@ from typing import Any
 import loadtest_results
 import pytest
 
-from loadtest import claims
+from loadtest import claims, figures
 from loadtest.errors import LoadtestError
 
 
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     page = tmp_path / "performance.md"
-    page.write_text(f"# Performance\n\n{claims.BEGIN}old figures\n{claims.END}\n\nMore text.\n")
+    page.write_text(f"# Performance\n\n{figures.begin(claims.COMMAND)}old figures\n{figures.END}\n\nMore text.\n")
     return page
 
 
@@ -56,9 +56,9 @@ def test_newest_whole_run_of_each_scenario(tmp_path: Path, page: Path) -> None:
 
 def test_nearly_all_is_not_all() -> None:
     part = loadtest_results.result()["total"] | {"requests": 600_000, "succeeded": 599_999}
-    assert claims.figures(part | {"success_percent": 100 * 599_999 / 600_000})[1] == "99.9998"
+    assert claims.cells(part | {"success_percent": 100 * 599_999 / 600_000})[1] == "99.9998"
     part = part | {"requests": 6_000_000, "succeeded": 5_999_999, "success_percent": 99.99999}
-    assert claims.figures(part)[1] == "99.9999"
+    assert claims.cells(part)[1] == "99.9999"
 
 
 def test_no_run(tmp_path: Path, page: Path) -> None:

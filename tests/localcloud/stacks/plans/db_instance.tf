@@ -26,6 +26,12 @@ resource "aws_db_instance" "default" {
   copy_tags_to_snapshot                 = !var.changed
   max_allocated_storage                 = var.changed ? 50 : 40
   tags                                  = { Name = var.changed ? "new" : "old" }
+
+  timeouts { # moto keeps waiting whom it does not understand
+    create = "5m"
+    update = "5m"
+    delete = "5m"
+  }
 }
 
 resource "aws_vpc" "main" {
@@ -63,4 +69,10 @@ resource "aws_db_instance" "large" {
   skip_final_snapshot         = true
   apply_immediately           = true
   ca_cert_identifier          = "rds-ca-rsa2048-g1"
+
+  timeouts { # moto keeps waiting whom it does not understand
+    create = "5m"
+    update = "5m"
+    delete = "5m"
+  }
 }

@@ -11,6 +11,12 @@ resource "aws_db_instance" "main" {
   username                    = "master"
   manage_master_user_password = true
   skip_final_snapshot         = true
+
+  timeouts { # moto keeps waiting whom it does not understand
+    create = "5m"
+    update = "5m"
+    delete = "5m"
+  }
 }
 
 resource "aws_secretsmanager_secret_rotation" "main" {
