@@ -14,6 +14,7 @@ import requests
 import web2py_release
 import yaml
 from mail_server import MailServer, mail_server
+from waiting import PATIENCE
 from web_host import MIGRATED, PROBE, Visitor, Web, answers
 
 from benchmarks.lab import Lab, wait_until
@@ -49,6 +50,8 @@ def fleet(host: Web, mails: MailServer, tmp_path_factory: pytest.TempPathFactory
             "web2py_app_uploads": "database",
             "web2py_app_source": str(source),
             "web2py_app_smoke_paths": [],
+            # Beside other tests a login takes long, and those of a load test wait for each other.
+            "uwsgi_queue_seconds": 1.9 * PATIENCE,
             "web2py_app_config": {
                 "app": {"author": "Ada of the deployment"},
                 "smtp": {"server": f"{host.lab.gateway}:{mails.port}", "sender": SHOP, "tls": True, "ssl": False},
@@ -99,7 +102,7 @@ def test_visitors_of_a_load_test_log_in(fleet: list[Lab], tmp_path: Path) -> Non
     register(Visitor(fleet), email)
     text = (ROOT / "loadtest/README.md").read_text()
     (block,) = [found for found in re.findall("```yaml\n(.*?)```", text, re.DOTALL) if "visit:" in found]
-    scenario = yaml.safe_load(block) | {"slo": {"success_percent": 100}}
+    scenario = yaml.safe_load(block) | {"slo": {"success_percent": 100}, "rate": {"from": 1, "to": 3}, "timeout": "60s"}
     scenario["visit"][1]["form"] |= {"email": email, "password": PASSWORD}
     scenario["visit"][2] |= {"path": "/default/api_get_user_email", "keep": {"me": f"({re.escape(email)})"}}
     (tmp_path / "mine.yml").write_text(yaml.safe_dump(scenario))
