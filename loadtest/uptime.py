@@ -7,16 +7,22 @@ its place. Of n instances, k are needed for the load. The service is down while 
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from loadtest import figures
 from loadtest.errors import LoadtestError
 
+PAGE = Path(__file__).parents[1] / "docs/uptime.md"
+COMMAND = "python -m loadtest uptime --table"
+# Those of the table: from what is easy to what is hard.
+SLOS = (99.9, 99.99, 99.999)
 INPUTS = Path(__file__).with_name("uptime.yml")
 DAY = 86400.0
 # More instances than this are no answer.
@@ -166,12 +172,18 @@ def read(file: Path = INPUTS) -> tuple[Inputs, dict[str, dict[str, Any]]]:
 
 
 def _value(name: str, entry: Mapping[str, Any]) -> float:
-    if not isinstance(entry, Mapping) or {"value", "measured", "source"} != entry.keys():
+    if not isinstance(entry, Mapping) or {"value", "measured", "source"} != entry.keys() - {"aws"}:
         raise ValueError(f"{name}: value, measured and source are needed")
-    value = entry["value"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"{name}.value: {value!r} is not a number from 0")
-    return float(value)
+    for key in entry.keys() & {"value", "aws"}:
+        value = entry[key]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise ValueError(f"{name}.{key}: {value!r} is not a number from 0")
+    return float(entry["value"])
+
+
+def on_aws(content: Mapping[str, Mapping[str, Any]]) -> Inputs:
+    """The figures of a file, with what it assumes of AWS in place of what was measured here."""
+    return Inputs(**{name: float(entry.get("aws", entry["value"])) for name, entry in content.items()})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -179,7 +191,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slo", type=float, default=99.99, help="percent of the time of a day (default: 99.99)")
     parser.add_argument("--rate", type=float, default=1000, help="requests/s (default: 1000)")
     parser.add_argument("--capacity", type=float, help="requests/s of one instance (default: of the file)")
+    parser.add_argument(
+        "--table", action="store_true", help="for 99.9, 99.99 and 99.999 %%; written into docs/uptime.md"
+    )
     parser.add_argument("--inputs", type=Path, default=INPUTS, help="file of figures (default: loadtest/uptime.yml)")
+
+
+def table(places: Mapping[str, Inputs], rate: float) -> Iterator[str]:
+    """The older project's question, for each of `SLOS`: how many nodes, when each is down with probability p."""
+    heads = (
+        "",
+        "uptime",
+        "may fail, s a day",
+        "p",
+        "carry the load",
+        "warm for growth",
+        "for failures",
+        "**instances**",
+        "fail, s a day",
+    )
+    yield f"| {' | '.join(heads)} |"
+    yield "|" + "---|" * len(heads)
+    for (place, inputs), slo in itertools.product(places.items(), SLOS):
+        answer = smallest_group(inputs, slo, rate)
+        spare = "none is enough" if answer.size is None else str(answer.size - answer.needed - answer.warm)
+        cells = [
+            place,
+            f"{slo:g} %",
+            f"{answer.budget:.2f}",
+            f"{inputs.down_probability:.1e}",
+            answer.needed,
+            answer.warm,
+        ]
+        cells += [spare, f"**{answer.size or '-'}**", f"{answer.losses.total:.2f}"]
+        yield f"| {' | '.join(map(str, cells))} |"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -193,6 +238,11 @@ def run(options: argparse.Namespace) -> int:
             look="python -m loadtest uptime --help",
             type_this="python -m loadtest uptime --slo 99.99 --rate 1000 --capacity 400",
         )
+    if options.table:
+        lines = list(table({"the local cloud, measured": inputs, "AWS, assumed": on_aws(sources)}, options.rate))
+        print("\n".join(lines))
+        figures.write(PAGE, COMMAND, lines)
+        return 0
     answer = smallest_group(inputs, options.slo, options.rate)
     print(f"{options.slo:g} % of a day leaves {answer.budget:.2f} s in which requests may fail.")
     print(f"An instance is down with p = {inputs.down_probability:.2e}: {inputs.repair:.1f} s each time.\n")

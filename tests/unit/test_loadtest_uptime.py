@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest import cli, uptime
+from loadtest import cli, figures, uptime
 from loadtest.errors import LoadtestError
 from loadtest.uptime import Inputs
 
@@ -176,3 +176,17 @@ def test_the_command_says_the_size_what_is_lost_and_what_is_assumed(capsys):
     assert cli.main(["uptime", "--slo", "99.99999"]) == 1
     assert "No group keeps within that" in capsys.readouterr().out
     assert cli.main(["uptime", "--slo", "100"]) == 2
+
+
+def test_the_documents_table_is_of_these_figures():
+    """Mended by `python -m loadtest uptime --table`."""
+    here, sources = uptime.read()
+    places = {"the local cloud, measured": here, "AWS, assumed": uptime.on_aws(sources)}
+    assert figures.read(uptime.PAGE, uptime.COMMAND).strip().splitlines() == list(uptime.table(places, 1000))
+
+
+def test_what_is_assumed_of_aws_takes_the_place_of_what_was_measured():
+    here, sources = uptime.read()
+    there = uptime.on_aws(sources)
+    assert there.launch_to_healthy > here.launch_to_healthy
+    assert there.capacity_per_instance == here.capacity_per_instance
