@@ -41,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("--results", type=Path, help="directory of the results (default: .deploy/ENVIRONMENT/loadtest)")
     again = commands.add_parser("report", help="write the report of a run again")
     again.add_argument("directory", type=Path)
+    two = commands.add_parser("compare", help="write a page with two runs side by side")
+    two.add_argument("before", type=Path, help="directory of a run")
+    two.add_argument("now", type=Path, help="directory of another, where the page is written")
     figures = commands.add_parser("claims", help="put each scenario's newest figures into docs/performance.md")
     figures.add_argument("--environment", default="local", help="name of a directory in inventory/ (default: local)")
     uptime.add_arguments(
@@ -54,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.command == "report":
             print(report.write(options.directory))
+            return 0
+        if options.command == "compare":
+            print(report.compare_runs(options.before, options.now))
             return 0
         if options.command == "claims":
             print(claims.write(target.deploy_directory(options.environment) / "loadtest"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import jinja2
 from loadtest.errors import LoadtestError
 from loadtest.svg import Chart, duration, label, nice_step
 
-WIDE, NARROW = 920, 380
+WIDE, HALF, NARROW = 920, 440, 380
 SYMBOLS = {"alarm": "▲", "deploy": "◆", "scaling": "■", "action": "✖"}
 MARK_TEXTS = {"alarm": "alarm", "deploy": "deploy", "scaling": "scaling", "action": "done by the scenario"}
 MOST_MARKS = 200
+# Marks of which it is said what they did, and how many seconds before and after them are compared.
+EFFECTIVE, BESIDE = ("deploy", "scaling", "action"), 30.0
 PERCENTILES = ("p50_ms", "p95_ms", "p99_ms", "max_ms")
 # What is compared with the run before: the key, its text, whether less is better.
 COMPARED = (
@@ -27,6 +30,15 @@ COMPARED = (
     ("rate", "requests/s", False),
     ("success_percent", "succeeded, %", False),
 )
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a chart shows, in figures: heads, and the keys of the rows."""
+
+    heads: Sequence[str]
+    keys: Sequence[str]
+    rows: Sequence[Mapping[str, Any]]
 
 
 def write(directory: Path) -> Path:
@@ -40,6 +52,40 @@ def write(directory: Path) -> Path:
     page = directory / "report.html"
     page.write_text(render(result, previous(directory, result)))
     return page
+
+
+def compare_runs(before: Path, now: Path) -> Path:
+    """Write a page with two runs side by side into the later one's directory. Raises LoadtestError."""
+    results = []
+    for directory in (before, now):
+        try:
+            results.append(json.loads((directory / "result.json").read_text()))
+        except (OSError, ValueError) as error:
+            raise LoadtestError(
+                f"there is no result in {directory}: {error}",
+                look=str(directory.parent),
+                type_this="python -m loadtest compare BEFORE NOW   (two directories of runs)",
+            ) from error
+    old, new = ({chart["title"]: chart for chart in charts(result, results)} for result in results)
+    page = now / f"compared-with-{before.resolve().name}.html"
+    page.write_text(
+        _environment()
+        .get_template("compare.html.j2")
+        .render(
+            before=results[0],
+            now=results[1],
+            comparison=compare(results[1]["total"], results[0]["total"]),
+            both=parts_of_both(results[0]["parts"], results[1]["parts"]),
+            pairs=[(old.get(title), new.get(title)) for title in {**old, **new}],
+        )
+    )
+    return page
+
+
+def parts_of_both(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The parts that both runs have, compared."""
+    old = {part["name"]: part for part in before}
+    return [{"name": part["name"], "rows": compare(part, old[part["name"]])} for part in now if part["name"] in old]
 
 
 def previous(directory: Path, result: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -57,21 +103,64 @@ def previous(directory: Path, result: Mapping[str, Any]) -> dict[str, Any] | Non
 
 def render(result: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
     """The page."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters |= {"number": number, "duration": duration}
-    return environment.get_template("report.html.j2").render(
+    page = _environment().get_template("report.html.j2")
+    return page.render(
         result=result,
         before=before,
         comparison=compare(result["total"], before["total"]) if before else [],
         charts=charts(result),
+        effects=effects(result),
         symbols=SYMBOLS,
         mark_texts=MARK_TEXTS,
         marks=result["marks"][:MOST_MARKS],
         marks_left_out=max(0, len(result["marks"]) - MOST_MARKS),
         percentiles=[key for key in result["total"] if key.startswith("p") and key.endswith("_ms")],
     )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"number": number, "duration": duration}
+    return environment
+
+
+def effects(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a deploy, a change of the group's size or an action did: figures of `BESIDE` seconds before and after it.
+
+    Of the timeline's whole buckets; `before` and `after` are None where there is none.
+    """
+    found: list[dict[str, Any]] = []
+    for mark in result["marks"]:
+        if mark["kind"] not in EFFECTIVE or (found and mark["at"] - found[-1]["at"] < BESIDE / 2):
+            continue
+        at = mark["at"]
+        found.append(
+            {
+                "at": at,
+                "kind": mark["kind"],
+                "text": mark["text"],
+                "before": _stretch(result["timeline"], at - BESIDE, at),
+                "after": _stretch(result["timeline"], at, at + BESIDE),
+            }
+        )
+    return found
+
+
+def _stretch(timeline: Sequence[Mapping[str, Any]], begin: float, end: float) -> dict[str, float] | None:
+    rows = [row for row in timeline if begin <= row["at"] < end and row["requests"]]
+    if not rows:
+        return None
+    requests = sum(row["requests"] for row in rows)
+    answers = sum(row["answers_per_second"] for row in rows)
+    failed = sum(row["failures_per_second"] for row in rows)
+    return {
+        "goodput": answers / len(rows),
+        "failed_percent": 100 * failed / (answers + failed) if answers + failed else 0.0,
+        "mean_ms": sum(row["mean_ms"] * row["requests"] for row in rows) / requests,
+        "max_ms": max(row["max_ms"] for row in rows),
+    }
 
 
 def compare(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -102,37 +191,62 @@ def number(value: float | None) -> str:
     return f"{value:.3g}"
 
 
-def charts(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All charts: title, legend as (style, text), and the chart for wide and for narrow screens."""
-    built: list[tuple[str, list[tuple[str, str]], Callable[[int], Chart]]] = []
+def charts(result: Mapping[str, Any], scale: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+    """All charts: title, legend as (style, text), the chart for wide and for narrow screens, and its table.
+
+    They are drawn to the scale of all of `scale`, where there is any: a smaller plot would look like a better one.
+    """
+    scale = scale or [result]
+    built: list[tuple[str, list[tuple[str, str]], Callable[[int], Chart], Table]] = []
     rows = result["timeline"]
-    end = max([result["duration"], *(row["at"] for row in rows)], default=1.0)
+    end = max((one["duration"] for one in scale), default=1.0)
+    end = max([end, *(row["at"] for one in scale for row in one["timeline"])])
     if any(row["max_ms"] is not None for row in rows):
         legend = [("p50", "median"), ("p95", "95 %"), ("p99", "99 %"), ("max", "longest")]
-        built.append(("Latency, ms", legend, lambda width: latency_chart(result, end, width)))
+        table = Table(("at, s", "requests", *(text for _, text in legend)), ("at", "requests", *PERCENTILES), rows)
+        built.append(("Latency, ms", legend, lambda width: latency_chart(result, end, width, scale), table))
     if rows:
         legend = [("ok", "succeeded or unknown" if result["tool"] == "ab" else "succeeded"), ("bad", "failed")]
-        built.append(("Answers per second", legend, lambda width: throughput_chart(result, end, width)))
+        table = Table(("at, s", "succeeded/s", "failed/s"), ("at", "answers_per_second", "failures_per_second"), rows)
+        title = "Answers per second: goodput, and what failed on top of it"
+        built.append((title, legend, lambda width: throughput_chart(result, end, width, scale), table))
     if result["samples"]:
         legend = [("in-service", "in service"), ("desired", "desired"), ("healthy", "healthy targets")]
-        built.append(("Instances", legend, lambda width: instances_chart(result, end, width)))
+        keys = ("at", "in_service", "desired", "healthy")
+        table = Table(("at, s", *(text for _, text in legend)), keys, changes(result["samples"], keys[1:]))
+        built.append(("Instances", legend, lambda width: instances_chart(result, end, width, scale), table))
     if result["cpu"]:
-        built.append(("CPU of the group, %", [("in-service", "average")], lambda width: cpu_chart(result, end, width)))
+        table = Table(("at, s", "average, %"), ("at", "percent"), result["cpu"])
+        legend = [("in-service", "average")]
+        built.append(("CPU of the group, %", legend, lambda width: cpu_chart(result, end, width), table))
     if result["histogram"]:
-        built.append(("How many requests took how long, ms", [], lambda width: distribution_chart(result, width)))
+        table = Table(("from, ms", "to, ms", "requests"), ("from_ms", "to_ms", "count"), result["histogram"])
+        title = "How many requests took how long, ms"
+        built.append((title, [], lambda width: distribution_chart(result, width, scale), table))
     return [
         {
             "title": title,
             "legend": legend,
             "svg": build(WIDE).render("wide") + build(NARROW).render("narrow"),
+            "half": build(HALF).render("half") if len(scale) > 1 else "",
+            "table": table,
         }
-        for title, legend, build in built
+        for title, legend, build, table in built
     ]
 
 
-def latency_chart(result: Mapping[str, Any], end: float, width: int) -> Chart:
+def changes(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The rows in which any of these values is another than before."""
+    return [
+        row
+        for last, row in zip([{}, *rows], rows, strict=False)
+        if [last.get(key) for key in keys] != [row[key] for key in keys]
+    ]
+
+
+def latency_chart(result: Mapping[str, Any], end: float, width: int, scale: Sequence[Mapping[str, Any]]) -> Chart:
     """Percentiles over time, logarithmic: a stall is ten times the mean or a thousand."""
-    rows = [row for row in result["timeline"] if row["max_ms"] is not None]
+    rows = [row for one in scale for row in one["timeline"] if row["max_ms"] is not None]
     low = max(0.1, min(row["p50_ms"] for row in rows))
     chart = Chart("Latency over time", "ms", width, 240, end, max(row["max_ms"] for row in rows), low, log=True)
     _time(chart, result)
@@ -149,10 +263,10 @@ def latency_chart(result: Mapping[str, Any], end: float, width: int) -> Chart:
     return chart
 
 
-def throughput_chart(result: Mapping[str, Any], end: float, width: int) -> Chart:
+def throughput_chart(result: Mapping[str, Any], end: float, width: int, scale: Sequence[Mapping[str, Any]]) -> Chart:
     """Answers and failures per second, one on the other."""
     rows = result["timeline"]
-    most = max(row["answers_per_second"] + row["failures_per_second"] for row in rows)
+    most = max(row["answers_per_second"] + row["failures_per_second"] for one in scale for row in one["timeline"])
     chart = Chart("Throughput and errors over time", "1/s", width, 180, end, most)
     _time(chart, result)
     bucket = rows[1]["at"] - rows[0]["at"] if len(rows) > 1 else end
@@ -176,11 +290,11 @@ def throughput_chart(result: Mapping[str, Any], end: float, width: int) -> Chart
     return chart
 
 
-def instances_chart(result: Mapping[str, Any], end: float, width: int) -> Chart:
+def instances_chart(result: Mapping[str, Any], end: float, width: int, scale: Sequence[Mapping[str, Any]]) -> Chart:
     """Instances: those that should be, those in service, those that the load balancer finds healthy."""
     samples = result["samples"]
-    most = max(max(row["desired"], row["in_service"], row["healthy"]) for row in samples)
-    chart = Chart("Instances over time", "", width, 150, end, max(4.0, float(most)))
+    sizes = [max(row["desired"], row["in_service"], row["healthy"]) for one in scale for row in one["samples"]]
+    chart = Chart("Instances over time", "", width, 150, end, max(4.0, *map(float, sizes)))
     _time(chart, result)
     for key in ("desired", "healthy", "in_service"):
         chart.line([(row["at"], row[key]) for row in samples], key.replace("_", "-"), steps=True)
@@ -196,12 +310,13 @@ def cpu_chart(result: Mapping[str, Any], end: float, width: int) -> Chart:
     return chart
 
 
-def distribution_chart(result: Mapping[str, Any], width: int) -> Chart:
+def distribution_chart(result: Mapping[str, Any], width: int, scale: Sequence[Mapping[str, Any]]) -> Chart:
     """Counts in bins of equal ratio; y is logarithmic, or the few slow answers could not be seen."""
     bins = result["histogram"]
-    first = math.log10(bins[0]["from_ms"])
-    span = math.log10(bins[-1]["to_ms"]) - first
-    chart = Chart("Latency distribution", "", width, 200, span, max(row["count"] for row in bins), 1.0, log=True)
+    every = [row for one in scale for row in one["histogram"]]
+    first = math.log10(min(row["from_ms"] for row in every))
+    span = math.log10(max(row["to_ms"] for row in every)) - first
+    chart = Chart("Latency distribution", "", width, 200, span, max(row["count"] for row in every), 1.0, log=True)
     chart.bars(
         [
             (math.log10(row["from_ms"]) - first, math.log10(row["to_ms"]) - first - 0.01, 0.0, row["count"])
@@ -222,7 +337,7 @@ def distribution_chart(result: Mapping[str, Any], width: int) -> Chart:
     powers = range(math.ceil(first - 1e-9), math.floor(first + span + 1e-9) + 1)
     ticks = [(power - first, label(10.0**power)) for power in powers]
     if len(ticks) < 2:
-        ticks = [(0.0, label(bins[0]["from_ms"])), (span, label(bins[-1]["to_ms"]))]
+        ticks = [(0.0, label(10.0**first)), (span, label(10.0 ** (first + span)))]
     chart.ticks(ticks)
     return chart
 

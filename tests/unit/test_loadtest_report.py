@@ -127,6 +127,44 @@ def test_the_run_before_is_compared(page):
     ]
 
 
+def test_what_happened_is_told_by_what_it_did():
+    """Half a minute before and after; what came close together counts once."""
+    found = report.effects(loadtest_results.result())
+    assert [(row["at"], row["kind"]) for row in found] == [(41, "scaling"), (60, "deploy"), (80, "action")]
+    stall, deploy, restart = found
+    assert stall["before"]["max_ms"] == deploy["before"]["max_ms"] > 2900
+    assert deploy["after"]["max_ms"] < 200
+    assert restart["before"]["failed_percent"] == 0
+    # 13 of the 50 in a second are refused.
+    assert restart["after"]["failed_percent"] == pytest.approx(100 * 13 / 1500, abs=0.01)
+    assert restart["before"]["goodput"] == pytest.approx(50, abs=1)
+    (early,) = report.effects(loadtest_results.result(marks=[{"at": 0.0, "kind": "deploy", "text": "one"}]))
+    assert early["before"] is None
+
+
+def test_behind_each_chart_is_its_table(page):
+    heads = [tag for tag, _ in page.elements].count("details")
+    assert heads == 5
+    assert "at, s in service desired healthy targets 0 1 1 1 40 1 11 1 60 11 11 1 64 11 11 10" in page.text
+
+
+def test_two_runs_are_on_one_page(tmp_path):
+    runs = {"one": loadtest_results.result(60, samples=[]), "two": loadtest_results.result(120, scenario="other")}
+    for name, found in runs.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps(found))
+    written = report.compare_runs(tmp_path / "one", tmp_path / "two")
+    assert written == tmp_path / "two/compared-with-one.html"
+    page = Page(written.read_text())
+    assert "sustained and other: two runs" in page.text
+    assert re.search(r"of this part before now change mean latency, ms [\d.]+ [\d.]+ -\d+\.\d % better", page.text)
+    assert "Instances not measured" in page.text
+    # To one scale: the shorter run takes half of the axis.
+    assert [tag for tag, _ in page.elements].count("svg") == 9
+    with pytest.raises(LoadtestError, match="there is no result in"):
+        report.compare_runs(tmp_path / "none", tmp_path / "two")
+
+
 def test_the_run_before_is_the_newest_whole_one_of_the_same_scenario(tmp_path):
     def kept(name, **changes):
         directory = tmp_path / name
