@@ -78,7 +78,8 @@ def test_every_role_and_plugin_is_found_by_its_full_name(installed: Installed) -
     assert said.returncode == 0, said.stdout
     for role in roles:
         assert f"{NAME}.{role} : " in said.stdout
-    for file in ROOT.glob("plugins/*/*.py"):
+    # An action's documentation is a module's.
+    for file in [file for file in ROOT.glob("plugins/*/*") if file.parent.name != "action" and file.is_file()]:
         said = installed.run("ansible-doc", "--type", file.parent.name.rstrip("s"), f"{NAME}.{file.stem}")
         assert f"{NAME}.{file.stem}" in said.stdout, said.stdout
         assert said.returncode == 0
