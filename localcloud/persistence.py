@@ -184,14 +184,14 @@ class StateStore:
             version = saved["moto"]
         except Exception as error:
             raise StateError(
-                f"the saved state is damaged: {error}",
-                look=self.path,
+                f"{self.path} is damaged: {error}",
+                look=f"ls -l {self.path}",
                 type_this="python -m localcloud down   (to start over)",
             ) from error
         if version != moto.__version__:
             raise StateError(
-                f"the saved state was written by moto {version}, and this is moto {moto.__version__}",
-                look=self.path,
+                f"{self.path} was written by moto {version}, this is moto {moto.__version__}",
+                look=f"ls -l {self.path}",
                 type_this="python -m localcloud down   (to start over; or make teardown, with that version)",
             )
         with API_LOCK:
