@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import subprocess
+import sys
 from urllib.parse import urlsplit
 
 from loadtest.errors import LoadtestError
 from loadtest.sampling import Sampler
 from loadtest.scenario import Action, Scenario
-from loadtest.target import Target
+from loadtest.target import ROOT, Target
 
 
 class Actions:
@@ -17,7 +19,7 @@ class Actions:
     def __init__(self, sampler: Sampler, target: Target) -> None:
         self.sampler = sampler
         self.target = target
-        self.hanging: list[Any] = []
+        self.hanging: list[str] = []
 
     def do(self, action: Action) -> str:
         """Carry out an action and say what was done. Raises whatever the API raises."""
@@ -30,31 +32,25 @@ class Actions:
         if action.do == "terminate_instance":
             self.sampler.ec2.terminate_instances(InstanceIds=[instances[0]])
             return f"instance {instances[0]} is terminated"
-        container = self._container(instances[-1])
-        # All its processes stop, but for init and the shell that says so: connections are accepted, and nobody answers.
-        # Docker's own pause would be seen by the local cloud, as the end of the instance.
-        container.exec_run(["/bin/sh", "-c", "kill -STOP -1"])
-        self.hanging.append(container)
+        self._localcloud("hang", instances[-1])
+        self.hanging.append(instances[-1])
         return f"instance {instances[-1]} hangs"
 
     def undo(self) -> None:
         """Let go on what still hangs; an instance that was replaced meanwhile is gone."""
-        import docker.errors
+        for instance in self.hanging:
+            self._localcloud("wake", instance, check=False)
 
-        for container in self.hanging:
-            try:
-                container.exec_run(["/bin/sh", "-c", "kill -CONT -1"])
-            except docker.errors.DockerException:
-                continue
-
-    def _container(self, instance_id: str) -> Any:
-        import docker
-
-        from localcloud.config import LABEL_ID, LABEL_PORT
-
+    def _localcloud(self, *command: str, check: bool = True) -> None:
+        """Raises CalledProcessError, whose text is the command and what it said."""
         port = urlsplit(self.target.variables["AWS_ENDPOINT_URL"]).port
-        labels = [f"{LABEL_PORT}={port}", f"{LABEL_ID}={instance_id}"]
-        return docker.from_env().containers.list(filters={"label": labels})[0]
+        subprocess.run(
+            [sys.executable, "-m", "localcloud", *command],
+            cwd=ROOT,
+            env={**os.environ, "LOCALCLOUD_PORT": str(port)},
+            capture_output=True,
+            check=check,
+        )
 
 
 def check(scenario: Scenario, target: Target) -> None:
@@ -65,7 +61,7 @@ def check(scenario: Scenario, target: Target) -> None:
             look=f"loadtest/scenarios/{scenario.name}.yml",
             type_this=f"python -m loadtest run {scenario.name}   (against an environment of this project)",
         )
-    if any(action.do == "hang_instance" for action in scenario.actions) and target.environment != "local":
+    if any(action.do == "hang_instance" for action in scenario.actions) and "AWS_ENDPOINT_URL" not in target.variables:
         raise LoadtestError(
             f"scenario {scenario.name} lets an instance hang, which only the local cloud can do",
             look=f"loadtest/scenarios/{scenario.name}.yml",

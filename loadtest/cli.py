@@ -16,7 +16,7 @@ from pathlib import Path
 
 from loadtest import actions, claims, report, scenario, target, uptime
 from loadtest.errors import LoadtestError
-from loadtest.progress import Playbook, Progress
+from loadtest.progress import Progress
 from loadtest.run import Run
 
 
@@ -26,7 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="list the scenarios")
     run = commands.add_parser("run", help="run scenarios; the exit code is the verdict")
-    run.add_argument("scenario", nargs="+", help="name of a scenario in loadtest/scenarios, or a .yml file")
+    run.add_argument(
+        "scenario",
+        nargs="*",
+        help="name of a scenario in loadtest/scenarios, or a .yml file (default: loadtest_scenarios)",
+    )
+    run.add_argument("--yes", action="store_true", help="on AWS: don't ask whether the load is wanted")
     run.add_argument("--environment", default="local", help="name of a directory in inventory/ (default: local)")
     run.add_argument("--url", default="", help="the environment's address, to be sure; no other unless:")
     run.add_argument(
@@ -75,19 +80,25 @@ def run_scenarios(options: argparse.Namespace) -> int:
                 "--path is for --outside-environment", look="the scenario's paths", type_this="without --path"
             )
         place = target.with_paths(place, options.path)
+    scenarios = scenarios or [scenario.load(name) for name in place.scenarios]
+    if not scenarios:
+        raise LoadtestError(
+            "no scenario is named", look="python -m loadtest list", type_this="python -m loadtest run sustained"
+        )
     # Before the first of them, which may take ten minutes.
     for wanted in scenarios:
         actions.check(wanted, place)
     results = options.results or target.deploy_directory(options.environment) / "loadtest"
-    playbook = Playbook.find()
-    progress = Progress(playbook.stream())
+    if place.warning and not options.yes:
+        ask(place.warning, f"Load {place.url} with {', '.join(wanted.name for wanted in scenarios)}?")
+    progress = Progress(sys.stderr)
     codes = []
     size = None
     for wanted in scenarios:
         moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
         directory = results / f"{moment}-{wanted.name}"
         progress.say(f"{wanted.name}: {wanted.description} ({place.url})")
-        run = Run(wanted, place, directory, progress, playbook)
+        run = Run(wanted, place, directory, progress)
         size = run.settle(size)
         if run.interrupted:
             progress.say(f"{wanted.name}: interrupted before its load began")
@@ -95,15 +106,22 @@ def run_scenarios(options: argparse.Namespace) -> int:
             break
         result = run()
         page = report.write(directory)
-        text = summary(result, page)
-        print(text)
-        if playbook.pid is not None:
-            progress.say(text)
+        print(summary(result, page), flush=True)
         codes.append(result["exit_code"])
         if result["interrupted"]:
             break
     order = (1, 130, 3, 0)
     return next(code for code in order if code in codes)
+
+
+def ask(warning: str, question: str) -> None:
+    """Say what it means, and go on when a person types yes. Raises LoadtestError otherwise."""
+    print(f"{warning.strip()}\n", file=sys.stderr)
+    print(f"{question} Type yes to go on: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != "yes":
+        raise LoadtestError(
+            "nothing was tested, because nobody said yes", look="the list above", type_this="the same with --yes"
+        )
 
 
 def summary(result: dict[str, object], page: Path) -> str:

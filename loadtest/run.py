@@ -21,7 +21,7 @@ from loadtest import actions, apache_bench, measurements, verdict
 from loadtest.errors import LoadtestError
 from loadtest.measurements import Answer, Part
 from loadtest.open_loop import allow_many_files
-from loadtest.progress import Playbook, Progress
+from loadtest.progress import Progress
 from loadtest.sampling import Sampler
 from loadtest.scenario import Action, Scenario, Step
 from loadtest.settling import settle
@@ -47,9 +47,7 @@ class Measured:
 class Run:
     """One run of one scenario; its files go into `directory`."""
 
-    def __init__(
-        self, scenario: Scenario, target: Target, directory: Path, progress: Progress, playbook: Playbook
-    ) -> None:
+    def __init__(self, scenario: Scenario, target: Target, directory: Path, progress: Progress) -> None:
         actions.check(scenario, target)
         if not (target.slo or scenario.slo):
             raise LoadtestError(
@@ -61,7 +59,6 @@ class Run:
         self.target = target
         self.directory = directory
         self.progress = progress
-        self.playbook = playbook
         self.paths = scenario.paths or target.paths
         self.interrupted = False
         self.sampler = Sampler(target) if target.autoscaling_group else None
@@ -75,7 +72,7 @@ class Run:
             size, note = settle(
                 self.sampler.look,
                 size,
-                interrupted=self._is_over,
+                interrupted=lambda: self.interrupted,
                 say=lambda text: self.progress.update(f"{self.scenario.name}: {text}"),
             )
         self.progress.close()
@@ -100,7 +97,7 @@ class Run:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C, a TERM and the end of the playbook end the load, not the run."""
+        """Ctrl-C, a TERM and the end of the terminal end the load, not the run."""
 
         def interrupt(_number: int, _frame: FrameType | None) -> None:
             self.interrupted = True
@@ -115,10 +112,6 @@ class Run:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _is_over(self) -> bool:
-        self.interrupted = self.interrupted or self.playbook.ended()
-        return self.interrupted
-
     def _watch(self, process: subprocess.Popen[str], stop: Callable[[], bool] = lambda: False) -> None:
         """Wait for a tool; pass an interruption on to it as Ctrl-C, once."""
         told = False
@@ -128,7 +121,7 @@ class Run:
                 return
             except subprocess.TimeoutExpired:
                 pass
-            if not told and (self._is_over() or stop()):
+            if not told and (self.interrupted or stop()):
                 told = True
                 process.send_signal(signal.SIGINT)
 

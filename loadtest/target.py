@@ -32,6 +32,9 @@ class Target:
     target_group_arn: str = ""
     database: str = ""
     alarm_period: int = 60
+    # What is run where no scenario is named, and what a load test means there: none on the local cloud.
+    scenarios: tuple[str, ...] = ()
+    warning: str = ""
     # Environment variables that lead boto3 to this deployment's API.
     variables: Mapping[str, str] = field(default_factory=dict)
 
@@ -94,6 +97,8 @@ def load(environment: str, url: str = "", *, outside: bool = False, root: Path =
         target_group_arn=settings["target_group_arn"],
         database=settings["database"],
         alarm_period=int(settings["alarm_period"]),
+        scenarios=tuple(settings.get("scenarios", ())),
+        warning=settings.get("warning", ""),
         variables=settings["variables"],
     )
 

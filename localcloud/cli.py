@@ -1,4 +1,4 @@
-"""The command line: `python -m localcloud up|down|status|logs|images`."""
+"""The command line: `python -m localcloud up|down|status|logs|images|hang|wake`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from localcloud.config import PROJECT_ROOT, Settings
 START_TIMEOUT = 60  # seconds from the start of the process to its first answer
 INOTIFY_INSTANCES = 1024
 STOP_TIMEOUT = 60  # seconds that running actions get to end
+HANGING = {"hang": "STOP", "wake": "CONT"}  # the signal that does it
 
 
 class CommandError(AdvisedError):
@@ -32,7 +33,7 @@ class CommandError(AdvisedError):
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m localcloud", description="AWS on this machine.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|logs|images")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|logs|images|hang|wake")
     commands.add_parser("up", help="start it; what it ran before runs again")
     commands.add_parser("down", help="stop it and remove all that it made")
     screen = commands.add_parser("status", help="all there is in a region, on one screen")
@@ -40,6 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
     logs = commands.add_parser("logs", help="what the controller saw and did")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as it is written")
     commands.add_parser("images", help="build the machine images that are missing")
+    for name, what in (
+        ("hang", "let an instance hang: it accepts connections, and answers nobody"),
+        ("wake", "let it go on"),
+    ):
+        commands.add_parser(name, help=what).add_argument("instance", help="its id, such as i-0123456789abcdef0")
     commands.add_parser("serve", help="run it in the foreground (what `up` starts)")
     options = parser.parse_args(arguments)
     # The user's own profile is for AWS. boto3, which moto imports, fails on one that it can't find.
@@ -57,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
             logs_command(settings, follow=options.follow)
         elif options.command == "images":
             build_images()
+        elif options.command in HANGING:
+            hang(settings, options.instance, options.command)
         else:
             serve(settings)
     except AdvisedError as error:
@@ -198,6 +206,18 @@ def logs_command(settings: Settings, follow: bool) -> None:
         )
     command = ["tail", "-n", "200", *(["-f"] if follow else []), str(settings.log_file)]
     subprocess.run(command, check=False)
+
+
+def hang(settings: Settings, instance_id: str, what: str) -> None:
+    """Let an instance `hang`, or `wake` it. CommandError when it does not run here."""
+    from localcloud import hanging
+
+    if not hanging.signal_all(settings, instance_id, HANGING[what]):
+        raise CommandError(
+            f"no instance {instance_id} runs at {settings.endpoint}",
+            look="python -m localcloud status",
+            type_this=f"python -m localcloud {what} ID   (an id of that list)",
+        )
 
 
 def build_images() -> None:

@@ -216,20 +216,29 @@ def reaches_s3(vpc: Vpc, interface: Interface, destination: str) -> bool:
         (found for cidr, found in vpc.subnets.items()
          if ipaddress.IPv4Address(interface.address) in ipaddress.ip_network(cidr)), ()
     )  # fmt: skip
-    ways = [route for route in routes if address in ipaddress.ip_network(route.destination)]
-    way = max(ways, key=lambda route: ipaddress.ip_network(route.destination).prefixlen, default=None)
+    ways = (route for route in most_specific_first(routes) if address in ipaddress.ip_network(route.destination))
+    way = next(ways, None)
     return allowed and way is not None and (way.by in (NAT, ENDPOINT) or (way.by == INTERNET and interface.public))
 
 
 def covers(rule: Rule, port: int) -> bool:
     """Whether a rule is about a port of TCP."""
-    return rule.protocol == ANY or rule.from_port in (None, -1) or rule.from_port <= port <= (rule.to_port or 0)
+    return every_port(rule) or (rule.from_port or 0) <= port <= (rule.to_port or 0)
+
+
+def every_port(rule: Rule) -> bool:
+    return rule.protocol == ANY or rule.from_port in (None, -1) or (rule.from_port == 0 and rule.to_port == 65535)
+
+
+def most_specific_first(routes: Iterable[Route]) -> list[Route]:
+    """The first one that a packet's destination is in decides."""
+    return sorted(routes, key=lambda route: -ipaddress.ip_network(route.destination).prefixlen)
 
 
 def route_lines(routes: Iterable[Route], public: str) -> list[str]:
-    """The most specific route decides. An internet gateway is of use to those with a public address only."""
+    """An internet gateway is of use to those with a public address only."""
     lines = []
-    for route in sorted(routes, key=lambda route: -ipaddress.ip_network(route.destination).prefixlen):
+    for route in most_specific_first(routes):
         to = f"ip daddr {route.destination} "
         if route.by == INTERNET and public:
             lines.append(f"{to}ip saddr {public} accept")
@@ -256,7 +265,7 @@ def protocol_match(rule: Rule) -> list[str]:
             parts.append(f"icmp code {rule.to_port}")
         return parts or ["meta l4proto icmp"]
     if rule.protocol in ("tcp", "udp"):
-        if rule.from_port in (None, -1) or (rule.from_port == 0 and rule.to_port == 65535):
+        if every_port(rule):
             return [f"meta l4proto {rule.protocol}"]
         ports = rule.from_port if rule.from_port == rule.to_port else f"{rule.from_port}-{rule.to_port}"
         return [f"{rule.protocol} dport {ports}"]

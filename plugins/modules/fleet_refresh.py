@@ -58,6 +58,7 @@ previous:
   returned: compared and started
 outdated: {description: Instances to replace., type: list, returned: compared and started}
 total: {description: Number of instances in the group., type: int, returned: compared and started}
+settled: {description: Whether there is nothing for C(started) to do., type: bool, returned: compared}
 status: {description: "As AWS has it; empty when there was none.", type: str, returned: watched and rolled_back}
 ended: {description: Whether the refresh has ended., type: bool, returned: watched}
 trouble: {description: What is wrong with new instances., type: list, elements: str, returned: watched}
@@ -156,9 +157,12 @@ class Comparison:
     capacity: int
     answer: dict[str, Any]
 
+    @property
+    def is_even(self) -> bool:
+        return self.is_set and not self.answer["outdated"]
+
 
 def compare(fleet: Fleet, parameters: dict[str, Any]) -> Comparison:
-    """See DOCUMENTATION, C(compared)."""
     template_id, version = parameters["launch_template_id"], parameters["version"]
     group = fleet.describe()
     # One that is on its way out, such as a refresh that was rolled back leaves, needs no replacement.
@@ -178,6 +182,13 @@ def compare(fleet: Fleet, parameters: dict[str, Any]) -> Comparison:
     )
 
 
+def look(fleet: Fleet, parameters: dict[str, Any]) -> dict[str, Any]:
+    """See DOCUMENTATION, C(compared)."""
+    found = compare(fleet, parameters)
+    under_way = any(refresh["Status"] in (*UNDER_WAY, *ENDING) for refresh in fleet.refreshes(MaxRecords=1))
+    return {**found.answer, "settled": found.is_even and not under_way}
+
+
 def start(fleet: Fleet, parameters: dict[str, Any]) -> dict[str, Any]:
     """See DOCUMENTATION, C(started)."""
     template_id, version = parameters["launch_template_id"], parameters["version"]
@@ -190,7 +201,7 @@ def start(fleet: Fleet, parameters: dict[str, Any]) -> dict[str, Any]:
     result = {**found.answer, "refresh_id": ""}
     if newest and newest["Status"] in UNDER_WAY:
         return {**result, "refresh_id": newest["InstanceRefreshId"]}
-    if not result["outdated"] and found.is_set:
+    if found.is_even:
         return result
     preferences = {
         # An instance goes only when its successor serves. A group of one needs room for two; a large one is
@@ -308,7 +319,7 @@ def main() -> None:
         fleet = Fleet(module)
         state = module.params["state"]
         if state == "compared":
-            module.exit_json(**compare(fleet, module.params).answer)
+            module.exit_json(**look(fleet, module.params))
         elif state == "started":
             module.exit_json(**start(fleet, module.params))
         elif state == "watched":

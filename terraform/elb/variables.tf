@@ -78,6 +78,11 @@ variable "instance_profile" {
   description = "Name of the instances' instance profile; empty: they have none."
   type        = string
   default     = ""
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9+=,.@_-]{0,128}$", var.instance_profile))
+    error_message = "instance_profile \"${var.instance_profile}\" can't name an instance profile: type its name, not its ARN, for example web2py-local-app-us-east-1."
+  }
 }
 
 # ---- From the ec2 stage ------------------------------------------------------

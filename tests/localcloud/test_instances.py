@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import socket
+import subprocess
 from collections.abc import Iterator
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
@@ -47,6 +50,32 @@ def test_instance_is_a_machine_with_its_key_host_name_and_user_data(
     console = ec2.get_console_output(InstanceId=instance["InstanceId"], Latest=True)["Output"]
     assert "cloud-init" in console
     assert len(console) <= 64 * 1024
+
+
+def test_instance_hangs_and_wakes(cloud: Cloud, login: Login, instance: dict[str, Any]) -> None:
+    """Connections are accepted, and nobody answers; for the cloud it runs."""
+    address, name = instance["PrivateIpAddress"], instance["InstanceId"]
+    wait_for_user_data(login, address)
+
+    def greeting() -> bytes:
+        with socket.create_connection((address, 22), timeout=10) as connection:
+            connection.settimeout(1)
+            with contextlib.suppress(TimeoutError):
+                return connection.recv(100)
+        return b""
+
+    assert greeting().startswith(b"SSH-2.0")
+    cloud.localcloud("hang", name)
+    assert greeting() == b""
+    cloud.wait_for_passes()
+    assert state(cloud, name) == "running"
+    cloud.localcloud("wake", name)
+    wait_until(lambda: greeting().startswith(b"SSH-2.0"), what="it answers again")
+
+
+def test_instance_that_is_not_there_does_not_hang(cloud: Cloud) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        cloud.localcloud("hang", "i-0123456789abcdef0")
 
 
 def test_user_data_of_each_kind_is_understood(cloud: Cloud, login: Login) -> None:

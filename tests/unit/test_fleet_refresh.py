@@ -54,6 +54,17 @@ def test_compared_by_what_is_in_a_version(world: World, module: ModuleType, vers
     assert not world.group.instance_refreshes
 
 
+@pytest.mark.parametrize(("version", "settled"), [("2", True), ("3", False)])
+def test_settled_when_there_is_nothing_to_start(world: World, module: ModuleType, version: str, settled: bool) -> None:
+    assert module.look(fleet_of(module, world), parameters(world, version))["settled"] is settled
+
+
+def test_not_settled_while_a_refresh_is_under_way(world: World, module: ModuleType) -> None:
+    fleet = fleet_of(module, world)
+    module.start(fleet, parameters(world, "3"))
+    assert module.look(fleet, parameters(world, "1"))["settled"] is False
+
+
 @pytest.mark.parametrize(("version", "number"), [("2", 0), ("3", 1)])
 def test_started_only_when_there_is_something_to_replace(
     world: World, module: ModuleType, version: str, number: int

@@ -1,11 +1,8 @@
-"""Progress: at a terminal, in a log, and through Ansible, which shows nothing before its end."""
+"""Progress: at a terminal, and in a log."""
 
 import io
-import os
-import subprocess
-import sys
 
-from loadtest.progress import Playbook, Progress
+from loadtest.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -43,39 +40,3 @@ def test_a_reader_who_is_gone_ends_nothing():
     progress = Progress(Gone())
     progress.say("one")
     progress.say("two")
-
-
-def test_the_playbook_that_started_us_is_found_and_shows_our_progress(tmp_path):
-    """ansible-playbook runs us as a grandchild whose output it keeps for itself."""
-    file = tmp_path / "ansible-playbook"
-    inner = (
-        "from loadtest.progress import Playbook, Progress; "
-        "found = Playbook.find(); Progress(found.stream()).say('shown'); print(found.pid, found.ended())"
-    )
-    file.write_text(
-        "import subprocess, sys\n"
-        f"command = ['/bin/sh', '-c', '{sys.executable} -c \"$0\"; true', {inner!r}]\n"
-        "done = subprocess.run(command, capture_output=True)\n"
-        "sys.stdout.write(done.stdout.decode())\n"
-    )
-    process = subprocess.Popen([sys.executable, str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    said, shown = process.communicate(timeout=60)
-    assert said.split() == [str(process.pid), "False"]
-    assert shown == "shown\n"
-    assert Playbook(process.pid).ended()
-
-
-def test_the_playbooks_file_is_left_to_it(tmp_path):
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(["sleep", "60"], stderr=log)
-        try:
-            assert Playbook(process.pid).stream() is sys.stderr
-        finally:
-            process.kill()
-            process.wait()
-
-
-def test_without_a_playbook_progress_is_on_stderr_and_nothing_ends():
-    assert Playbook(None).stream() is sys.stderr
-    assert not Playbook(None).ended()
-    assert not Playbook(os.getpid()).ended()

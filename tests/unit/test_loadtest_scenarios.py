@@ -1,11 +1,13 @@
 """Scenario files: those of the project, a newcomer's five lines, and what is said about wrong ones."""
 
+import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
-from loadtest import actions, scenario, target
+from loadtest import actions, cli, scenario, target
 from loadtest.errors import LoadtestError
 from loadtest.scenario import Phase, Step
 
@@ -122,6 +124,8 @@ def deployed(tmp_path):
         "database": "web2py-local",
         "alarm_period": "10",
         "variables": {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"},
+        "scenarios": ["burst"],
+        "warning": "",
     }
     (directory / "loadtest.json").write_text(json.dumps(settings))
     return tmp_path
@@ -151,8 +155,7 @@ def test_another_address_is_taken_when_it_is_asked_for_and_nothing_is_done_to_th
 
 
 def test_nothing_hangs_on_aws(deployed):
-    (deployed / ".deploy/local").rename(deployed / ".deploy/aws")
-    found = target.load("aws", root=deployed)
+    found = replace(target.load("local", root=deployed), variables={})
     with pytest.raises(LoadtestError, match="only the local cloud"):
         actions.check(scenario.load("chaos"), found)
     actions.check(scenario.load("scale"), found)
@@ -172,3 +175,14 @@ def test_without_a_deployment_it_says_what_to_type(tmp_path):
 
 def test_steps_are_values():
     assert scenario.parse("x", GOOD_AB).steps == (Step(10, 2),)
+
+
+@pytest.mark.parametrize("said", ["yes\n", "no\n", ""])
+def test_on_aws_a_person_is_asked(monkeypatch, capsys, said):
+    monkeypatch.setattr("sys.stdin", io.StringIO(said))
+    if said == "yes\n":
+        cli.ask("It costs money.\n", "Load it?")
+    else:
+        with pytest.raises(LoadtestError, match="nobody said yes"):
+            cli.ask("It costs money.\n", "Load it?")
+    assert "It costs money.\n\nLoad it? Type yes" in capsys.readouterr().err

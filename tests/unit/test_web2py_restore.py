@@ -21,6 +21,34 @@ NEW = b"SET transaction_timeout = 0;\n"
 PATH = b"SELECT pg_catalog.set_config('search_path', '', false);\n"
 
 
+class Statements:
+    """A cursor that keeps what it is to execute."""
+
+    def __init__(self) -> None:
+        self.executed: list[bytes] = []
+
+    def execute(self, script: bytes) -> None:
+        self.executed.append(script.removesuffix(b"\nSELECT 1"))
+
+
+def test_inserts_are_sent_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text with line breaks stays in one piece, whatever its lines look like."""
+    module = as_module(PROGRAM, monkeypatch)
+    monkeypatch.setattr(module, "BATCH", 100)
+    text = [
+        b"INSERT INTO public.thing VALUES (1, 'it''s\n",
+        *[b"INSERT INTO public.thing VALUES (2, 3);\n"] * 9,
+        b"');\n",
+    ]
+    lines = [*SETTINGS, *text, *[b"INSERT INTO public.thing VALUES (4, 'four');\n"] * 9]
+    cursor = Statements()
+    module._restore_rows(cursor, iter(lines))
+    assert b"".join(cursor.executed) == b"".join(lines)
+    assert [script.count(b"'") % 2 for script in cursor.executed] == [0] * len(cursor.executed)
+    assert b"".join(text) in cursor.executed[0]
+    assert max(map(len, cursor.executed[1:])) < 200
+
+
 @pytest.mark.parametrize(
     "script",
     [

@@ -20,7 +20,6 @@ holds a lock that is needed, try again.
 
 import argparse
 import functools
-import inspect
 import os
 import sys
 
@@ -98,34 +97,22 @@ def ask(connection, query):
 
 def always_migrate(run, migrator):
     """Make every DAL() on PostgreSQL migrate, with the history in the database, as part of this run."""
-    from pydal import DAL
     from pydal.adapters.postgres import Postgre
+    from web2py_shared import change_postgresql
 
-    original = DAL.__init__
-    signature = inspect.signature(original)
+    def migrating(given):
+        given.update(migrate_enabled=True, attempts=1, pool_size=0)
+        # Part of the name of each table's history. The default is a hash of the address and the password in it,
+        # so a new password would make every table look new.
+        given["table_hash"] = "web2py"
+        given["adapter_args"] = {**(given.get("adapter_args") or {}), "migrator": functools.partial(migrator, run)}
+        # Altering a big table takes longer than any request may; waiting for a lock on it must not.
+        given["driver_args"] = {
+            **(given.get("driver_args") or {}),
+            "options": f"-c statement_timeout=0 -c lock_timeout={TABLE_LOCK_TIMEOUT}s",
+        }
 
-    @functools.wraps(original)
-    def migrating(self, *args, **named):
-        call = signature.bind(self, *args, **named)
-        given = call.arguments
-        uri = given.get("uri")
-        if str(uri[0] if isinstance(uri, list | tuple) else uri).startswith("postgres"):
-            given.update(migrate_enabled=True, attempts=1, pool_size=0)
-            # Part of the name of each table's history. The default is a hash of the address and the password in it,
-            # so a new password would make every table look new.
-            given["table_hash"] = "web2py"
-            given["adapter_args"] = {
-                **(given.get("adapter_args") or {}),
-                "migrator": functools.partial(migrator, run),
-            }
-            # Altering a big table takes longer than any request may; waiting for a lock on it must not.
-            given["driver_args"] = {
-                **(given.get("driver_args") or {}),
-                "options": f"-c statement_timeout=0 -c lock_timeout={TABLE_LOCK_TIMEOUT}s",
-            }
-        original(*call.args, **call.kwargs)
-
-    DAL.__init__ = migrating
+    change_postgresql(migrating)
     Postgre.connector = lambda adapter: run.connect(adapter.driver_args)
 
 

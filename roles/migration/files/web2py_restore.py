@@ -39,6 +39,8 @@ END $$;
 COPY = re.compile(rb"COPY .* FROM stdin;\n")
 # For psql only: a key without which the script can't leave SQL, since the minor versions of August 2025.
 RESTRICTION = re.compile(rb"\\restrict (\w+)\n")
+# Of the INSERTs of a dump that has them in place of COPY, so many bytes are sent at a time.
+BATCH = 1024 * 1024
 # Written for PostgreSQL 17, and unknown to those before.
 NEW_SETTING = b"SET transaction_timeout = 0;\n"
 
@@ -137,15 +139,22 @@ def _for_servers(script):
 
 
 def _restore_rows(cursor, lines):
-    statements = []
+    statements = bytearray()
+
+    def flush():
+        _execute(cursor, bytes(statements))
+        statements.clear()
+
     for line in lines:
         if COPY.fullmatch(line):
-            _execute(cursor, b"".join(statements))
-            statements.clear()
+            flush()
             cursor.copy_expert(line.decode(), Rows(lines))
-        else:
-            statements.append(line)
-    _execute(cursor, b"".join(statements))
+            continue
+        # A line of a text may look like a statement: within it, the number of quotes is odd.
+        if len(statements) >= BATCH and line.startswith(b"INSERT INTO ") and statements.count(b"'") % 2 == 0:
+            flush()
+        statements += line
+    flush()
 
 
 def _execute(cursor, script):

@@ -108,6 +108,16 @@ run "role" {
 
 # ---- Bad input -----------------------------------------------------------------
 
+run "role_by_its_arn" {
+  command = plan
+
+  variables {
+    instance_profile = "arn:aws:iam::123456789012:instance-profile/web2py-test-app-us-east-1"
+  }
+
+  expect_failures = [var.instance_profile]
+}
+
 run "ssh_from_everywhere" {
   command = plan
 

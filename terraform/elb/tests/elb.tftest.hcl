@@ -238,6 +238,16 @@ run "https" {
   }
 }
 
+run "role_by_its_arn" {
+  command = plan
+
+  variables {
+    instance_profile = "arn:aws:iam::123456789012:instance-profile/web2py-test-app-us-east-1"
+  }
+
+  expect_failures = [var.instance_profile]
+}
+
 run "certificate_without_a_domain" {
   command = plan
 
