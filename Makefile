@@ -185,7 +185,7 @@ clean: ## Remove what was installed here (after teardown)
 ##### Helpers
 
 # A failure message has three parts: $(call fail,what failed,where to look,what to type)
-fail = printf '\nERROR: %s\n  Look at: %s\n  Type:    %s\n' '$(1)' '$(2)' '$(3)' >&2; exit 1
+fail = source bootstrap/fail.sh; fail '$(1)' '$(2)' '$(3)'
 
 .PHONY: known-env
 known-env:

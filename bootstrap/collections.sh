@@ -4,6 +4,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# shellcheck source=bootstrap/fail.sh
+source bootstrap/fail.sh
+
 say() { printf '%s\n' "$*" >&2; }
 
 # So many seconds for what asks the network whether it is there at all.
@@ -20,11 +23,10 @@ name=$(basename "$url" .git)
 if GIT_TERMINAL_PROMPT=0 timeout "$patience" git ls-remote --exit-code "$url" "refs/tags/$version" >/dev/null 2>&1; then
     # --force: the stamp is older than requirements.yml, so what is there may be another version
     if ! output=$(galaxy 600 --requirements-file requirements.yml); then
-        printf '%s\n\nERROR: %s\n  Look at: %s\n  Type:    %s\n' "$output" \
-            "the collections of requirements.yml could not be installed" \
+        say "$output"
+        fail "the collections of requirements.yml could not be installed" \
             "the message above; git takes them from github.com" \
-            "git config --global url.https://your.mirror/.insteadOf https://github.com/   (README.md, Behind a firewall)" >&2
-        exit 1
+            "git config --global url.https://your.mirror/.insteadOf https://github.com/   (README.md, Behind a firewall)"
     fi
 elif timeout "$patience" .venv/bin/python -c \
     'import urllib.request; urllib.request.urlopen("https://galaxy.ansible.com/api/", timeout=10)' 2>/dev/null &&

@@ -8,11 +8,8 @@ minimum='3, 11'
 venv=$1
 shift
 
-# A failure message has three parts: what failed, where to look, what to type.
-fail() {
-    printf '\nERROR: %s\n  Look at: %s\n  Type:    %s\n' "$1" "$2" "$3" >&2
-    exit 1
-}
+# shellcheck source=bootstrap/fail.sh
+source bootstrap/fail.sh
 
 new_enough() { "$1" -c "import sys; sys.exit(sys.version_info < ($minimum))" 2>/dev/null; }
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from bootstrap.report import AdvisedError
 
-class ConformanceError(Exception):
-    """Something that the person can mend: what is wrong, where to look, what to type."""
 
-    def __init__(self, what: str, *, look: object, type_this: str) -> None:
-        super().__init__(f"ERROR:   {what}\nLook at: {look}\nType:    {type_this}")
+class ConformanceError(AdvisedError):
+    """What ends a run, and can be mended."""

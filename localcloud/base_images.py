@@ -20,6 +20,8 @@ from typing import Any
 import docker
 import docker.errors
 
+from bootstrap.report import AdvisedError
+
 IMAGES = Path(__file__).parent / "images"
 DEBIAN = "debian:13"
 DEBIAN_SUITE = "trixie"
@@ -28,7 +30,7 @@ DEBIAN_MIRROR = "http://deb.debian.org/debian"
 EXTRA_CA_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 
 
-class ImageBuildError(RuntimeError):
+class ImageBuildError(AdvisedError):
     """A base image could not be made."""
 
 
@@ -104,13 +106,14 @@ def _build(api: Any, image: BaseImage) -> None:
         ):
             output.append(step.get("stream", "") or step.get("error", ""))
             if "error" in step:
-                raise ImageBuildError(step["error"])
-    except (docker.errors.DockerException, ImageBuildError) as error:
+                raise docker.errors.DockerException(step["error"])
+    except docker.errors.DockerException as error:
         tail = "".join(output)[-2000:]
         raise ImageBuildError(
-            f"{tail}\nImage {image.tag} could not be built: {error}\n"
-            f"Look: {IMAGES / image.name}/Dockerfile, and whether containers reach the network: "
-            f"docker run --rm {DEBIAN} apt-get update\nThen type: python -m localcloud images"
+            f"the image {image.tag} could not be built: {error}\n{tail}",
+            look=f"{IMAGES / image.name}/Dockerfile, and whether containers reach the network: "
+            f"docker run --rm {DEBIAN} apt-get update",
+            type_this="python -m localcloud images",
         ) from error
 
 
@@ -130,8 +133,9 @@ def _provide_debian(api: Any) -> None:
 def _make_debian(api: Any, pull_error: Exception) -> None:
     if not shutil.which("mmdebstrap"):
         raise ImageBuildError(
-            f"{DEBIAN} can't be pulled ({pull_error}), and mmdebstrap, which would make it, is not installed.\n"
-            "Type: sudo apt-get install mmdebstrap, then: python -m localcloud images"
+            f"{DEBIAN} can't be pulled, and mmdebstrap, which would make it, is not installed: {pull_error}",
+            look=f"docker pull {DEBIAN}",
+            type_this="sudo apt-get install mmdebstrap, then: python -m localcloud images",
         )
     with tempfile.TemporaryDirectory() as directory:
         archive = str(Path(directory) / "debian.tar")
@@ -143,7 +147,8 @@ def _make_debian(api: Any, pull_error: Exception) -> None:
         )
         if made.returncode:
             raise ImageBuildError(
-                f"{made.stderr[-2000:]}\nmmdebstrap could not make {DEBIAN}.\n"
-                f"Look: whether {DEBIAN_MIRROR} can be reached. Then type: python -m localcloud images"
+                f"mmdebstrap could not make {DEBIAN}:\n{made.stderr[-2000:]}",
+                look=f"whether {DEBIAN_MIRROR} can be reached",
+                type_this="python -m localcloud images",
             )
         api.import_image_from_file(archive, *DEBIAN.split(":"))

@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from bootstrap.report import AdvisedError, advice
 from localcloud.config import PROJECT_ROOT, Settings
 
 START_TIMEOUT = 60  # seconds from the start of the process to its first answer
@@ -26,7 +27,7 @@ STOP_TIMEOUT = 60  # seconds that running actions get to end
 HANGING = {"hang": "STOP", "wake": "CONT"}  # the signal that does it
 
 
-class CommandError(RuntimeError):
+class CommandError(AdvisedError):
     """A command failed; the message says what failed, where to look and what to type."""
 
 
@@ -66,8 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
             hang(settings, options.instance, options.command)
         else:
             serve(settings)
-    except (CommandError, ValueError) as error:
-        print(f"localcloud: {error}", file=sys.stderr)
+    except AdvisedError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except ValueError as error:  # of the environment
+        print("\n" + advice(error, look="echo $LOCALCLOUD_PORT", type_this="unset LOCALCLOUD_PORT"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -99,10 +103,10 @@ def start_and_wait(settings: Settings) -> None:
     if running_pid(settings) is None:
         if port_in_use(settings.port):
             raise CommandError(
-                f"port {settings.port} is in use by another program.\n"
-                f"Look: ss -ltnp 'sport = :{settings.port}'\n"
-                "Stop that program, or choose another port: LOCALCLOUD_PORT=4567 "
-                "(with ansible-playbook: -e localcloud_port=4567)"
+                f"port {settings.port} is in use by another program",
+                look=f"ss -ltnp 'sport = :{settings.port}'",
+                type_this="LOCALCLOUD_PORT=4567 python -m localcloud up   (another port; with ansible-playbook: -e "
+                "localcloud_port=4567), or stop that program",
             )
         allow_many_machines()
         start_process(settings)
@@ -110,8 +114,9 @@ def start_and_wait(settings: Settings) -> None:
     while not is_ready(settings):
         if running_pid(settings) is None or time.monotonic() > deadline:
             raise CommandError(
-                f"{last_lines(settings)}\nthe local cloud did not start.\nLook: {settings.log_file}\n"
-                "Type: python -m localcloud up, or, to start over: python -m localcloud down"
+                f"the local cloud did not start:\n{last_lines(settings)}",
+                look=settings.log_file,
+                type_this="python -m localcloud up, or, to start over: python -m localcloud down",
             )
         time.sleep(0.1)
 
@@ -158,7 +163,11 @@ def down(settings: Settings) -> None:
     try:
         removed = remove_everything(settings)
     except DockerUnavailableError as error:
-        raise CommandError(f"its machines can't be removed, and nothing was. {error}") from error
+        raise CommandError(
+            "its machines can't be removed, and nothing was, as no Docker engine answers",
+            look="docker info",
+            type_this="make docker   (installs and starts one), then: python -m localcloud down",
+        ) from error
     shutil.rmtree(settings.home, ignore_errors=True)
     print("removed " + ", ".join(removed) if removed else "nothing to remove")
 
@@ -180,7 +189,11 @@ def stop_process(settings: Settings) -> None:
 def status(settings: Settings, region: str) -> None:
     refuse_anothers(settings)
     if not is_ready(settings):
-        raise CommandError(f"nothing answers at {settings.endpoint}.\nType: python -m localcloud up")
+        raise CommandError(
+            f"nothing answers at {settings.endpoint}",
+            look="python -m localcloud logs",
+            type_this="python -m localcloud up",
+        )
     from localcloud.status import show
 
     print(show(settings, region))
@@ -188,7 +201,9 @@ def status(settings: Settings, region: str) -> None:
 
 def logs_command(settings: Settings, follow: bool) -> None:
     if not settings.log_file.exists():
-        raise CommandError(f"there is no log at {settings.log_file}.\nType: python -m localcloud up")
+        raise CommandError(
+            f"there is no log at {settings.log_file}", look=settings.home, type_this="python -m localcloud up"
+        )
     command = ["tail", "-n", "200", *(["-f"] if follow else []), str(settings.log_file)]
     subprocess.run(command, check=False)
 
@@ -198,7 +213,11 @@ def hang(settings: Settings, instance_id: str, what: str) -> None:
     from localcloud import hanging
 
     if not hanging.signal_all(settings, instance_id, HANGING[what]):
-        raise CommandError(f"no instance {instance_id} runs at {settings.endpoint}.\nLook: python -m localcloud status")
+        raise CommandError(
+            f"no instance {instance_id} runs at {settings.endpoint}",
+            look="python -m localcloud status",
+            type_this=f"python -m localcloud {what} ID   (an id of that list)",
+        )
 
 
 def build_images() -> None:
@@ -206,11 +225,13 @@ def build_images() -> None:
 
     try:
         base_images.build_missing()
-    except base_images.ImageBuildError as error:
-        raise CommandError(str(error)) from error
+    except base_images.ImageBuildError:
+        raise
     except Exception as error:
         raise CommandError(
-            f"no Docker engine answers ({error}).\nLook: docker info\nType: make docker (installs and starts one)"
+            f"no Docker engine answers: {error}",
+            look="docker info",
+            type_this="make docker   (installs and starts one)",
         ) from error
 
 
@@ -241,10 +262,10 @@ def refuse_anothers(settings: Settings) -> None:
     home = home_of_running(settings)
     if home is not None and home != settings.home:
         raise CommandError(
-            f"at port {settings.port} runs the local cloud of {home}, and this one would be that of {settings.home}.\n"
-            f"Look: LOCALCLOUD_PORT={settings.port} LOCALCLOUD_HOME={home} python -m localcloud status\n"
-            "Type: LOCALCLOUD_PORT=4567 for one beside it (with ansible-playbook: -e localcloud_port=4567), or to end "
-            f"that one: LOCALCLOUD_PORT={settings.port} LOCALCLOUD_HOME={home} python -m localcloud down"
+            f"at port {settings.port} runs the local cloud of {home}, and this one would be that of {settings.home}",
+            look=f"LOCALCLOUD_PORT={settings.port} LOCALCLOUD_HOME={home} python -m localcloud status",
+            type_this="LOCALCLOUD_PORT=4567 for one beside it (with ansible-playbook: -e localcloud_port=4567), "
+            f"or to end that one: LOCALCLOUD_PORT={settings.port} LOCALCLOUD_HOME={home} python -m localcloud down",
         )
 
 

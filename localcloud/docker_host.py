@@ -18,6 +18,7 @@ from typing import Any
 import docker
 import docker.errors
 
+from bootstrap.report import AdvisedError
 from localcloud.config import LABEL_ID, LABEL_KIND, LABEL_PORT, Settings
 
 # What systemd needs to boot as a container's init.
@@ -32,7 +33,7 @@ SYSTEM_CONTAINER: dict[str, Any] = {
 }
 
 
-class DockerUnavailableError(RuntimeError):
+class DockerUnavailableError(AdvisedError):
     """No Docker engine answers."""
 
 
@@ -81,7 +82,9 @@ class DockerHost:
             self.client.ping()
         except (docker.errors.DockerException, OSError) as error:
             raise DockerUnavailableError(
-                f"No Docker engine answers ({error}). Look: `docker info`. Install and start one: `make docker`."
+                f"no Docker engine answers: {error}",
+                look="docker info",
+                type_this="make docker   (installs and starts one)",
             ) from error
         self.api: Any = self.client.api
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import docker
 import docker.errors
 
+from bootstrap.report import advice
 from localcloud.base_images import HAPROXY
 from localcloud.config import Settings
 from localcloud.docker_host import DockerHost
@@ -100,6 +101,10 @@ class HostNames:
             except docker.errors.DockerException as error:
                 problem = error
         raise HostNamesError(
-            f"{self._path} could not be written ({problem}).\nLook: ls -l {self._path}\n"
-            f"Put these lines there yourself:\n{block}"
+            advice(
+                f"{self._path} could not be written: {problem}",
+                look=f"ls -l {self._path}",
+                type_this="Put these lines there yourself:",
+            )
+            + f"\n{block}"
         )

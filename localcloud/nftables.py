@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bootstrap.report import advice
 from localcloud.base_images import HOST
 from localcloud.config import Settings
 from localcloud.docker_host import DockerHost, File
@@ -359,7 +360,10 @@ def show_bridged_packets() -> None:
         BRIDGED_PACKETS.write_text("1")
         return
     raise PacketFilterError(
-        "this machine's kernel does not filter packets between containers, so security groups can't be enforced.\n"
-        "Type: sudo modprobe br_netfilter && sudo sysctl net.bridge.bridge-nf-call-iptables=1, "
-        "then: python -m localcloud up"
+        advice(
+            "this machine's kernel does not filter packets between containers, so security groups can't be enforced",
+            look=BRIDGED_PACKETS,
+            type_this="sudo modprobe br_netfilter && sudo sysctl net.bridge.bridge-nf-call-iptables=1, "
+            "then: python -m localcloud up",
+        )
     )

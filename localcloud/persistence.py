@@ -30,6 +30,7 @@ from moto.iam.models import IAMBackend
 from moto.s3.models import FakeKey
 from moto.ssm.models import ParameterDict
 
+from bootstrap.report import AdvisedError
 from localcloud import backends
 from localcloud.backends import API_LOCK, SERVICES, backend_dict
 from localcloud.overlay import iam
@@ -38,7 +39,7 @@ LOGGER = logging.getLogger(__name__)
 LARGE = 64 * 1024  # bytes of an object that is kept in a file of its own
 
 
-class StateError(RuntimeError):
+class StateError(AdvisedError):
     """The saved state can't be read."""
 
 
@@ -182,11 +183,16 @@ class StateStore:
             saved = pickle.loads(self.path.read_bytes())  # our own file, mode 0600
             version = saved["moto"]
         except Exception as error:
-            raise StateError(f"{self.path} is damaged ({error}). To start over: python -m localcloud down") from error
+            raise StateError(
+                f"{self.path} is damaged: {error}",
+                look=f"ls -l {self.path}",
+                type_this="python -m localcloud down   (to start over)",
+            ) from error
         if version != moto.__version__:
             raise StateError(
-                f"{self.path} was written by moto {version}, this is moto {moto.__version__}. "
-                "Take the stack down with the version that made it, or start over: python -m localcloud down"
+                f"{self.path} was written by moto {version}, this is moto {moto.__version__}",
+                look=f"ls -l {self.path}",
+                type_this="python -m localcloud down   (to start over; or make teardown, with that version)",
             )
         with API_LOCK:
             for service, accounts in saved["services"].items():

@@ -15,4 +15,4 @@ def test_shellcheck(run, project_files):
         return first.startswith(b"#!") and first.split()[-1].rsplit(b"/")[-1] in (b"sh", b"bash", b"dash")
 
     scripts = [str(path) for path in project_files if is_shell(path)]
-    run("shellcheck", *scripts)
+    run("shellcheck", "--external-sources", "--check-sourced", *scripts)

@@ -16,7 +16,8 @@ def install(tmp_path):
     programs, venv = tmp_path / "programs", tmp_path / "project/.venv/bin"
     for directory in (programs, venv, tmp_path / "project/bootstrap"):
         directory.mkdir(parents=True)
-    shutil.copy(ROOT / "bootstrap/collections.sh", tmp_path / "project/bootstrap")
+    for script in ("collections.sh", "fail.sh"):
+        shutil.copy(ROOT / "bootstrap" / script, tmp_path / "project/bootstrap")
     shutil.copy(ROOT / "requirements.yml", tmp_path / "project")
 
     def run(git, galaxy_answers, installs):

@@ -11,7 +11,7 @@ import pytest
 from autoscaling_world import World, new_world
 from programs import as_module
 
-MODULE = Path(__file__).resolve().parents[2] / "roles/fleet/library/fleet_refresh.py"
+MODULE = Path(__file__).resolve().parents[2] / "plugins/modules/fleet_refresh.py"
 
 
 @pytest.fixture

@@ -80,7 +80,8 @@ def test_both_files_pin_the_same_versions():
 def test_venv_script_says_what_to_type_without_a_new_python(tmp_path):
     clone = tmp_path / "bootstrap"
     clone.mkdir()
-    (clone / "venv.sh").write_text((ROOT / "bootstrap/venv.sh").read_text())
+    for name in ("venv.sh", "fail.sh"):
+        (clone / name).write_text((ROOT / "bootstrap" / name).read_text())
     (tmp_path / "bin").mkdir()
     for name in ("python3", "python3.11", "python3.12", "python3.13"):
         (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit 1\n")

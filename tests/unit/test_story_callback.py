@@ -1,4 +1,4 @@
-"""What callback_plugins/story.py makes of a run's output."""
+"""What plugins/callback/story.py makes of a run's output."""
 
 import re
 import subprocess

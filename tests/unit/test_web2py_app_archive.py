@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from programs import as_module
 
-PROGRAM = Path(__file__).parents[2] / "roles/web2py_app/library/web2py_app_archive.py"
+PROGRAM = Path(__file__).parents[2] / "plugins/modules/web2py_app_archive.py"
 
 
 def test_with_another_configuration_the_same_files_are_another_release(

@@ -9,7 +9,7 @@ import pytest
 from programs import as_module
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = ROOT / "roles/web2py_app/library/web2py_app_look.py"
+PROGRAM = ROOT / "plugins/modules/web2py_app_look.py"
 CONFIGURED = 'db = DAL(configuration.get("db.uri"), pool_size=1)\n'
 
 

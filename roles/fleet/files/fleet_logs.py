@@ -27,6 +27,7 @@ import shlex
 import signal
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -65,7 +66,11 @@ class LogsError(Exception):
 
     def __init__(self, what: str, look: str, type_this: str) -> None:
         super().__init__(what)
-        self.message = f"ERROR:   {what}.\nLook at: {look}\nType:    {type_this}"
+        # As bootstrap/report.py says it; this program is on its own.
+        parts = {"ERROR:   ": f"{what}.", "Look at: ": look, "Type:    ": type_this}
+        self.message = "\n".join(
+            title + textwrap.indent(part.strip(), " " * 9).lstrip() for title, part in parts.items()
+        )
 
 
 @dataclass(frozen=True)

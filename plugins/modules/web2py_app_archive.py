@@ -168,19 +168,15 @@ def main() -> None:
         supports_check_mode=True,
     )
     root = Path(module.params["src"])
-    advice = (
-        "Look there. Set web2py_app_source to the directory of a web2py application "
-        "(the one that holds controllers/), for example a copy of files/web2py_app."
-    )
     if not root.is_dir():
-        module.fail_json(msg=f"There is no application in {root}: no such directory. {advice}")
+        module.fail_json(msg=f"There is no application in {root}: no such directory")
     files = application_files(root)
     if not any(path.startswith("controllers/") and path.endswith(".py") for path in files):
-        module.fail_json(msg=f"There is no application in {root}: it has no controllers/*.py. {advice}")
+        module.fail_json(msg=f"There is no application in {root}: it has no controllers/*.py")
     try:
         content, release = pack(files, module.params["name"], module.params["state"], module.params["configuration"])
     except (OSError, ValueError) as error:
-        module.fail_json(msg=f"The application in {root} can't be packed: {error}. {advice}")
+        module.fail_json(msg=f"The application in {root} can't be packed: {error}")
 
     path = Path(module.params["dest_dir"]) / f"{release}.tar.gz"
     changed = not path.is_file() or path.read_bytes() != content

@@ -386,7 +386,7 @@ def main() -> None:
     application = Application(Path(module.params["src"]), **settings)
     wrong = list(errors(application))
     if wrong:
-        module.fail_json(msg=f"The application in {application.root} can't run here: " + "\n         ".join(wrong))
+        module.fail_json(msg=f"The application in {application.root} can't run here: " + "\n".join(wrong))
     module.exit_json(
         changed=False,
         notices=[notice for look in NOTICES if (notice := look(application))],

@@ -111,7 +111,7 @@ class CallbackModule(DefaultCallback):
             super().v2_runner_on_failed(result, ignore_errors)
         elif has_rescue(result.task) and not message.startswith("ERROR:"):
             return
-        elif message and result.task.action.removeprefix("ansible.builtin.") in ("assert", "fail"):
+        elif message and result.task.action.removeprefix("ansible.builtin.") in ("assert", "fail", "fail_with_advice"):
             self._write_changes()
             # Where it happened goes without saying on localhost, and such a message says it all.
             title = "" if message.startswith("ERROR:") else f"ERROR: [{self.host_label(result)}] {self._title()}\n"
