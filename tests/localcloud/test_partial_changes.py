@@ -63,8 +63,12 @@ def test_tags_of_dhcp_options(client: Client) -> None:
 
 def test_option_group_of_the_version_that_runs_here(client: Client) -> None:
     rds = client("rds")
+    assert rds.describe_option_groups()["OptionGroupsList"] == []
     group = {"OptionGroupName": "o", "OptionGroupDescription": "d", "EngineName": "postgres"}
     made = rds.create_option_group(**group, MajorEngineVersion="17")["OptionGroup"]
     assert made["MajorEngineVersion"] == "17"
+    found = rds.describe_option_groups(EngineName="postgres", MajorEngineVersion="17")["OptionGroupsList"]
+    assert [known["OptionGroupName"] for known in found] == ["o"]
+    assert rds.describe_option_groups(EngineName="mysql")["OptionGroupsList"] == []
     with pytest.raises(ClientError, match="Cannot find major version 99"):
         rds.create_option_group(**{**group, "OptionGroupName": "other"}, MajorEngineVersion="99")
