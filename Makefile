@@ -115,7 +115,7 @@ benchmark: tools images ## Measure what a request costs, beside the older set-up
 	@python -m benchmarks $(ARGS)
 
 .PHONY: conformance
-conformance: .venv/.installed-dev ## Run moto's own tests against the local cloud's API, and write the figures into localcloud/README.md
+conformance: .venv/.installed-dev ## Run moto's own tests and Terraform against the local cloud's API, and write the figures into localcloud/README.md
 	@python -m conformance $(ARGS)
 
 .PHONY: lint

@@ -29,6 +29,18 @@ SERVICES = ("autoscaling", "cloudwatch", "ec2", "elbv2", "iam", "logs", "rds", "
 ELSEWHERE = {"GetLogObject", "StartLiveTail"}
 # They come last: they take away what others are asked about.
 ENDS = re.compile("Delete|Terminate|Deregister|Detach|Disassociate|Release|Remove|Exit|Stop|Disable|Cancel|Schedule")
+# What an operation makes, which must not be there yet.
+NEW = {
+    "CreateAutoScalingGroup": "AutoScalingGroupName",
+    "CreateDBInstance": "DBInstanceIdentifier",
+    "CreateLoadBalancer": "Name",
+    "CreateTargetGroup": "Name",
+}
+# Values that AWS knows, and that the models don't enumerate.
+VALUES = {
+    "Engine": ("postgres", "mysql", "aurora-postgresql"),
+    "PolicyType": ("SimpleScaling", "StepScaling", "TargetTrackingScaling", "PredictiveScaling"),
+}
 MOST_VALUES = 12  # of an enumeration, that are tried
 OURS = "the local cloud "
 MISSING = re.compile(r"the local cloud does not have the operation ", re.IGNORECASE)
@@ -156,9 +168,18 @@ def requests(operation: OperationModel, world: Mapping[str, Any]) -> Iterator[di
         return
     basis = least(shape, world)
     basis |= {name: world[name] for name in shape.members if name in world}
-    yield basis
+    for number, request in enumerate(with_more(shape, basis, world)):
+        if operation.name in NEW:
+            request[NEW[operation.name]] = f"new-{number}"
+        yield request
+
+
+def with_more(shape: Any, basis: dict[str, Any], world: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    yield dict(basis)
     for name, member in shape.members.items():
-        if name not in basis and name != "DryRun":
+        if name in VALUES:
+            yield from ({**basis, name: value} for value in VALUES[name])
+        elif name not in basis and name != "DryRun":
             yield from ({**basis, name: value} for value in values(member, world))
 
 

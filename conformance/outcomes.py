@@ -113,14 +113,14 @@ def compare(moto: Mapping[str, Outcome], localcloud: Mapping[str, Outcome], expe
             verdict = SAME
         elif (theirs.status, ours.status) == (FAILED, PASSED):
             verdict = BETTER
-        elif (theirs.status, ours.status) == (PASSED, FAILED):
+        elif ours.status == FAILED:
             difference = next((known for known in expected if known.explains(test, ours)), None)
-            if difference is None:
-                verdict = WORSE
-                comparison.failures[test] = ours
-            else:
-                verdict = difference.kind
+            if difference is not None:
                 used.add(difference)
+            if theirs.status == PASSED:
+                verdict = WORSE if difference is None else difference.kind
+            if verdict == WORSE:
+                comparison.failures[test] = ours
         comparison.verdicts[test] = verdict
     comparison.unused = [known for known in expected if known not in used]
     return comparison

@@ -94,6 +94,7 @@ class Answer:
     planned: set[str] = field(default_factory=set)
     started: set[str] = field(default_factory=set)
     completed: set[str] = field(default_factory=set)
+    errored: set[str] = field(default_factory=set)
     actions: dict[str, str] = field(default_factory=dict)
     errors: list[tuple[str, str]] = field(default_factory=list)  # address, or "" where none is named; message
 
@@ -103,6 +104,11 @@ class Answer:
         for line in lines:
             with contextlib.suppress(ValueError):
                 answer._add(json.loads(line))
+        # An error while something is destroyed doesn't say what, but that is said beside it.
+        without = "; ".join(message for address, message in answer.errors if not address)
+        unsaid = answer.errored - {address for address, _ in answer.errors}
+        if without and unsaid:
+            answer.errors = [error for error in answer.errors if error[0]] + [(address, without) for address in unsaid]
         return answer
 
     def _add(self, event: dict[str, Any]) -> None:
@@ -115,6 +121,8 @@ class Answer:
             self.started.add(address)
         elif event["type"] == "apply_complete":
             self.completed.add(address)
+        elif event["type"] == "apply_errored":
+            self.errored.add(address)
         elif event["type"] == "diagnostic" and event["diagnostic"]["severity"] == "error":
             diagnostic = event["diagnostic"]
             message = f"{diagnostic['summary']}: {diagnostic.get('detail', '')}"

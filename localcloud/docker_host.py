@@ -299,6 +299,14 @@ class DockerHost:
         """Make an image of what is on a container's disk."""
         self.api.commit(container_id, repository=repository, tag=tag)
 
+    def tag(self, image: str, repository: str, tag: str) -> bool:
+        """Give an image one more tag; whether there is such an image."""
+        try:
+            self.api.tag(image, repository, tag)
+        except docker.errors.ImageNotFound:
+            return False
+        return True
+
     def remove_image(self, image: str) -> None:
         """Remove an image's tag. Containers made from it keep their disk: it goes with a later `prune_images`."""
         with contextlib.suppress(docker.errors.ImageNotFound):

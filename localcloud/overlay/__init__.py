@@ -29,6 +29,7 @@ from localcloud.overlay import (
     placement_groups,
     prefix_lists,
     rds,
+    rds_events,
     refusals,
     request_checks,
     scaling_policies,
@@ -63,6 +64,7 @@ def install() -> None:
     placement_groups.install()
     prefix_lists.install()
     rds.install()
+    rds_events.install()
     security_groups.install()
     traffic_sources.install()
     vpc_endpoint_services.install()

@@ -3,6 +3,8 @@
 AWS publishes the newest image of each distribution as a public parameter of SSM. Here Debian 13's name the base image.
 The others name images that are not here, and a machine that runs something else under their name would work here and
 fail there: they are refused.
+
+A copy of an image is as good as the image: moto's has nothing of it but the architecture.
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ from typing import Any
 
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError, MalformedAMIIdError
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.amis import Ami, AmiBackend
 from moto.ec2.models.instances import InstanceBackend, Reservation
+from moto.ec2.responses.amis import AmisResponse
 from moto.ssm.models import Parameter, ParameterDict
 
 from localcloud.config import DEBIAN_OWNER_ID
@@ -32,6 +37,7 @@ BY_PARAMETER = "resolve:ssm:"  # begins an ImageId that is the name of a paramet
 
 def install() -> None:
     """Change how moto's EC2 finds images, and what its SSM publishes."""
+    _install_copies()
     _install_launches()
     _install_parameters()
 
@@ -59,6 +65,32 @@ def _parameter_value(backend: Any, name: str) -> str:
     if parameter is None:
         raise EC2ClientError("InvalidParameterValue", f"The SSM parameter {name} of the ImageId is not found.")
     return str(parameter.value)
+
+
+def _install_copies() -> None:
+    copy, respond = AmiBackend.copy_image, AmisResponse.copy_image
+
+    @functools.wraps(copy)
+    def copy_pending(self: Any, source_image_id: str, source_region: str, *args: Any, **kwargs: Any) -> Ami:
+        """The copy of an image that can be launched; it takes its time, which moto's doesn't."""
+        source_backend = ec2_backends[self.account_id][source_region]
+        source = source_backend.amis[find_image(source_backend, source_image_id)]
+        image: Any = copy(self, source_image_id, source_region, *args, **kwargs)
+        image.state, image.copied_from = "pending", source_image_id
+        image.root_device_name, image.root_device_type = source.root_device_name, source.root_device_type
+        return image  # type: ignore[no-any-return]
+
+    @functools.wraps(respond)
+    def respond_with_tags(self: AmisResponse) -> Any:
+        tags = self._parse_tag_specification()
+        answer: Any = respond(self)
+        image = self.ec2_backend.amis[answer.result["ImageId"]]
+        image.add_tags(tags.get("image", {}))
+        image.ebs_snapshot.add_tags(tags.get("snapshot", {}))
+        return answer
+
+    AmiBackend.copy_image = copy_pending  # type: ignore[method-assign]
+    AmisResponse.copy_image = respond_with_tags  # type: ignore[method-assign]
 
 
 def _install_launches() -> None:

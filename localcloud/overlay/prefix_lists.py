@@ -1,6 +1,7 @@
 """Managed prefix lists: what a change leaves out stays as it is, a description of an entry can be changed.
 
-moto takes the name from a list that is changed otherwise, and says yes to a change of a version that is not the newest.
+moto takes the name from a list that is changed otherwise. Entries are added to the newest version, whichever is named:
+Terraform's provider names the one before when it changes a description, which takes it two requests.
 """
 
 from __future__ import annotations
@@ -22,19 +23,13 @@ def install() -> None:
         add_entry: list[dict[str, str]],
         remove_entry: list[dict[str, str]],
         prefix_list_id: str,
-        current_version: int | None = None,
+        current_version: int | None = None,  # noqa: ARG001 -- moto names it
         prefix_list_name: str | None = None,
     ) -> ManagedPrefixList:
         changed: ManagedPrefixList | None = self.managed_prefix_lists.get(prefix_list_id)
         if changed is None:
             raise EC2ClientError(
                 "InvalidPrefixListID.NotFound", f"The prefix list ID '{prefix_list_id}' does not exist"
-            )
-        if current_version is not None and current_version != changed.version:
-            raise EC2ClientError(
-                "PrefixListVersionMismatch",
-                "The prefix list has the incorrect version number. "
-                f"You specified {current_version}, but the current version is {changed.version}.",
             )
         # An entry that is there gets the description that is given now.
         replaced = [{"Cidr": entry["Cidr"]} for entry in add_entry]

@@ -18,7 +18,9 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MINUTES_PER_DAY = 24 * 60
 MINUTES_PER_WEEK = 7 * MINUTES_PER_DAY
 LEAST_WINDOW = 30  # minutes
-_MOMENT = rf"(?:{'|'.join(WEEKDAYS)}):(?:[01]\d|2[0-3]):[0-5]\d"
+_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
+_MOMENT = rf"(?:{'|'.join(WEEKDAYS)}):{_TIME}"
+BACKUP_WINDOW = re.compile(f"{_TIME}-{_TIME}")
 MAINTENANCE_WINDOW = re.compile(f"{_MOMENT}-{_MOMENT}")
 DEFAULT_RETENTION = 7  # days, of Performance Insights
 DEFAULT_SUBNET_GROUP = "default"
@@ -58,6 +60,11 @@ def window_error(maintenance: str, backup: str | None) -> str | None:
         return (
             f"Invalid maintenance window format: {maintenance}. Should be specified as a range ddd:hh24:mi-ddd:hh24:mi "
             "(24H Clock UTC). Example: Sun:23:45-Mon:00:15"
+        )
+    if backup and not BACKUP_WINDOW.fullmatch(backup):
+        return (
+            f"Invalid backup window format: {backup}. Should be specified as a range hh24:mi-hh24:mi (24H Clock UTC). "
+            "Example: 04:32-05:16"
         )
     begin, end = (minute_of_week(part) for part in maintenance.split("-"))
     length = (end - begin) % MINUTES_PER_WEEK

@@ -53,7 +53,22 @@ def install() -> None:
         group.major_engine_version = POSTGRES_MAJOR
         return group
 
+    describe = RDSBackend.describe_option_groups
+
+    @functools.wraps(describe)
+    def describe_option_groups(self: RDSBackend, option_group_kwargs: dict[str, Any]) -> list[OptionGroup]:
+        """Those of a name, or all; moto wants a name, and an error where there are none."""
+        if option_group_kwargs.get("option_group_name"):
+            return describe(self, option_group_kwargs)
+        wanted = {key: option_group_kwargs.get(key) for key in ("engine_name", "major_engine_version")}
+        return [
+            group
+            for group in self.option_groups.values()
+            if all(value in (None, getattr(group, key)) for key, value in wanted.items())
+        ]
+
     RDSBackend.create_option_group = create_option_group  # type: ignore[method-assign]
+    RDSBackend.describe_option_groups = describe_option_groups  # type: ignore[method-assign]
 
 
 def describe_db_engine_versions(self: RDSResponse) -> ActionResult:

@@ -27,7 +27,11 @@ class Amis:
         containers = observed.of_kind(instances.KIND)
         for backend in backends.each("ec2"):
             for image in backend.amis.values():
-                if image.state == "pending" and image.instance_id not in observed.busy:
+                source = getattr(image, "copied_from", None)
+                if image.state == "pending" and source:
+                    copy = functools.partial(self._copy, image, source)
+                    actions.append(Action(image.id, f"copy image {source} as {image.id}", copy))
+                elif image.state == "pending" and image.instance_id not in observed.busy:
                     # Under the instance's key: nothing else may happen to it while it is imaged.
                     create = functools.partial(self._create, image, containers.get(image.instance_id))
                     actions.append(Action(image.instance_id, f"create image {image.id}", create))
@@ -55,6 +59,16 @@ class Amis:
         with API_LOCK:
             image.state = "available"
         if self._present is not None:
+            self._present.add(self._images.docker_image(image.id))
+
+    def _copy(self, image: Any, source: str) -> None:
+        """Have the copy be what the source is now, whatever becomes of that."""
+        there = self._docker.tag(self._images.docker_image(source), self._images.repository, image.id)
+        if not there:
+            LOGGER.error("%s: the image %s, which it is to be a copy of, is gone", image.id, source)
+        with API_LOCK:
+            image.state = "available" if there else "failed"
+        if there and self._present is not None:
             self._present.add(self._images.docker_image(image.id))
 
     def _list(self) -> None:

@@ -207,6 +207,28 @@ def test_image_holds_what_was_on_the_disk(cloud: Cloud, login: Login, instance: 
     wait_until(lambda: image_id not in docker("images", "--format", "{{.Tag}}"), what="the image is gone")
 
 
+def test_copied_image(cloud: Cloud, login: Login) -> None:
+    ec2 = cloud.client("ec2")
+    tags = [{"ResourceType": "image", "Tags": [{"Key": "Name", "Value": "copy"}]}]
+    image_id = ec2.copy_image(
+        SourceImageId=cloud.base_ami_id, SourceRegion="us-east-1", Name="tests-copy", TagSpecifications=tags
+    )["ImageId"]
+
+    def image() -> dict[str, Any]:
+        found: dict[str, Any] = ec2.describe_images(ImageIds=[image_id], Owners=["self"])["Images"][0]
+        return found
+
+    wait_until(lambda: image()["State"] == "available", what="available")
+    assert image()["Tags"] == [{"Key": "Name", "Value": "copy"}]
+    launched = cloud.run_instance(ImageId=image_id, KeyName="tests")
+    assert login.wait(cloud.instance(launched)["PrivateIpAddress"], "echo alive") == "alive"
+    cloud.terminate(launched)
+    ec2.deregister_image(ImageId=image_id)
+    wait_until(lambda: image_id not in docker("images", "--format", "{{.Tag}}"), what="the image is gone")
+    # What it was copied from is still there.
+    cloud.terminate(cloud.run_instance())
+
+
 def test_unknown_image_is_refused_as_on_aws(cloud: Cloud) -> None:
     ec2 = cloud.client("ec2")
     with pytest.raises(ec2.exceptions.ClientError) as refused:

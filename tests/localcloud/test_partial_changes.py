@@ -39,8 +39,6 @@ def test_prefix_list(client: Client) -> None:
         "192.0.2.0/24": "after",
         "198.51.100.0/24": None,
     }
-    with pytest.raises(ClientError, match="PrefixListVersionMismatch"):
-        ec2.modify_managed_prefix_list(**of_it, CurrentVersion=1, AddEntries=new)
 
 
 def test_metric_filter(client: Client) -> None:
@@ -61,10 +59,36 @@ def test_tags_of_dhcp_options(client: Client) -> None:
     assert made["Tags"] == [{"Key": "Name", "Value": "n"}]
 
 
+def test_event_subscription(client: Client) -> None:
+    rds = client("rds")
+    topic = client("sns").create_topic(Name="t")["TopicArn"]
+    rds.create_event_subscription(
+        SubscriptionName="s", SnsTopicArn=topic, SourceType="db-instance", EventCategories=["failure"], Enabled=True
+    )
+    rds.modify_event_subscription(SubscriptionName="s", Enabled=False)
+    (found,) = rds.describe_event_subscriptions(SubscriptionName="s")["EventSubscriptionsList"]
+    assert (found["Enabled"], found["EventCategoriesList"]) == (False, ["failure"])
+    with pytest.raises(ClientError, match="SubscriptionNotFound"):
+        rds.modify_event_subscription(SubscriptionName="other", Enabled=False)
+
+
+def test_backup_window_that_is_none(client: Client) -> None:
+    with pytest.raises(ClientError, match="Invalid backup window format: at night") as refused:
+        client("rds").create_db_instance(
+            DBInstanceIdentifier="w", Engine="postgres", DBInstanceClass="db.t3.micro", AllocatedStorage=20,
+            MasterUsername="master", MasterUserPassword="eight-letters", PreferredBackupWindow="at night",
+        )  # fmt: skip
+    assert refused.value.response["Error"]["Code"] == "InvalidParameterValue"
+
+
 def test_option_group_of_the_version_that_runs_here(client: Client) -> None:
     rds = client("rds")
+    assert rds.describe_option_groups()["OptionGroupsList"] == []
     group = {"OptionGroupName": "o", "OptionGroupDescription": "d", "EngineName": "postgres"}
     made = rds.create_option_group(**group, MajorEngineVersion="17")["OptionGroup"]
     assert made["MajorEngineVersion"] == "17"
+    found = rds.describe_option_groups(EngineName="postgres", MajorEngineVersion="17")["OptionGroupsList"]
+    assert [known["OptionGroupName"] for known in found] == ["o"]
+    assert rds.describe_option_groups(EngineName="mysql")["OptionGroupsList"] == []
     with pytest.raises(ClientError, match="Cannot find major version 99"):
         rds.create_option_group(**{**group, "OptionGroupName": "other"}, MajorEngineVersion="99")

@@ -113,7 +113,7 @@ def test_a_token_that_no_page_had_is_refused(
             "ec2",
             "run_instances",
             ["ImageId"],
-            {"MinCount": 1, "MaxCount": 1, "BlockDeviceMappings": [{}]},
+            {"MinCount": 1, "MaxCount": 1, "BlockDeviceMappings": [{"VirtualName": "x"}]},
             "DeviceName",
         ),
         ("elbv2", "modify_listener", ["ListenerArn"], {"Certificates": [{"IsDefault": True}]}, "CertificateArn"),

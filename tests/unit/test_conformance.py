@@ -58,6 +58,12 @@ def test_an_expected_difference_needs_test_and_message() -> None:
     assert comparison.unused == []
 
 
+def test_what_fails_against_both_is_met_too() -> None:
+    known = Difference(NOT_HERE, "no spot instances", ("*spot*",))
+    comparison = compare({"ec2::spot": FAILED}, {"ec2::spot": FAILED}, [known])
+    assert (comparison.verdicts, comparison.unused) == ({"ec2::spot": UNKNOWN}, [])
+
+
 def test_what_is_expected_in_vain_is_said() -> None:
     known = Difference(NOT_HERE, "no spot instances", ("*spot*",))
     comparison = compare({"ec2::spot": PASSED}, {"ec2::spot": PASSED}, [known])

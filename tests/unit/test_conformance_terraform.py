@@ -108,6 +108,14 @@ def test_a_failure_that_names_its_resource_in_words_is_that_resources(outcomes: 
     assert statuses(found) == [PASSED, PASSED, FAILED]
 
 
+def test_what_could_not_be_destroyed_is_said_beside_the_failure(outcomes: Any) -> None:
+    left = change("planned_change", *NAMES) + change("apply_start", *NAMES)
+    ended = change("apply_complete", VPC, SUBNET, OTHER_VPC) + change("apply_errored", GROUP) + error("", "in use")
+    found, _ = outcomes(applied(*NAMES), [], [], [], left + ended)
+    assert statuses(found) == [PASSED, PASSED, FAILED]
+    assert "in use" in found["aws_security_group"].message
+
+
 def test_a_failure_of_nothing_in_particular_ends_it(outcomes: Any) -> None:
     with pytest.raises(ConformanceError, match="provider"):
         outcomes(error("", "the provider does not start"))

@@ -43,9 +43,9 @@ resource "aws_db_instance" "main" {
   apply_immediately    = true
 
   timeouts { # moto keeps waiting whom it does not understand
-    create = "5m"
-    update = "5m"
-    delete = "5m"
+    create = "3m"
+    update = "3m"
+    delete = "3m"
   }
 }
 

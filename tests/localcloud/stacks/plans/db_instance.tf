@@ -28,9 +28,9 @@ resource "aws_db_instance" "default" {
   tags                                  = { Name = var.changed ? "new" : "old" }
 
   timeouts { # moto keeps waiting whom it does not understand
-    create = "5m"
-    update = "5m"
-    delete = "5m"
+    create = "3m"
+    update = "3m"
+    delete = "3m"
   }
 }
 
@@ -71,8 +71,8 @@ resource "aws_db_instance" "large" {
   ca_cert_identifier          = "rds-ca-rsa2048-g1"
 
   timeouts { # moto keeps waiting whom it does not understand
-    create = "5m"
-    update = "5m"
-    delete = "5m"
+    create = "3m"
+    update = "3m"
+    delete = "3m"
   }
 }

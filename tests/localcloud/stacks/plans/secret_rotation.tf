@@ -13,9 +13,9 @@ resource "aws_db_instance" "main" {
   skip_final_snapshot         = true
 
   timeouts { # moto keeps waiting whom it does not understand
-    create = "5m"
-    update = "5m"
-    delete = "5m"
+    create = "3m"
+    update = "3m"
+    delete = "3m"
   }
 }
 
