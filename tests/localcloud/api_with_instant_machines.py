@@ -1,9 +1,10 @@
 """The local cloud's API where machines take no time and do nothing, for what a client is told over and over.
 
-What was asked for is so with the next request, and after each the state goes to disk and comes back. Takes the state's
-file, prints its port.
+What was asked for is so with the next request, and the state goes to disk and comes back, after each request or after
+so many. Takes the state's file and that number, prints its port.
 """
 
+import itertools
 import logging
 import sys
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from localcloud.persistence import StateStore
 overlay.install()
 machines = InstantMachines()
 store = StateStore(Path(sys.argv[1]))
+requests = itertools.count(1)
 api = DomainDispatcherApplication(create_backend_app)
 
 
@@ -28,7 +30,7 @@ def handle(environ: dict[str, Any], start_response: Callable[..., Any]) -> Itera
     with backends.API_LOCK:
         body = list(api(environ, start_response))
         machines.finish()
-        if store.save():
+        if next(requests) % int(sys.argv[2]) == 0 and store.save():
             store.load()
             reset_model_data()  # moto's dashboard keeps all that ever was, gigabytes by now
     return body

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.timeout(1800)  # the first waits for all of them
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     directory = tmp_path_factory.mktemp("plans")
-    with instant_cloud(directory) as cloud:
+    # With all of them there, to write them takes longer than to answer.
+    with instant_cloud(directory, saved_every=20) as cloud:
         return terraform.Configurations(cloud.endpoint, directory / "terraform", directory / "terraform.log").outcomes()
 
 
