@@ -104,7 +104,9 @@ class LocalCloud:
         )
 
     def containers(self) -> list[Any]:
-        found: list[Any] = self._docker.containers.list(filters={"label": f"{LABEL_PORT}={self._port}"})
+        found: list[Any] = self._docker.containers.list(
+            filters={"label": f"{LABEL_PORT}={self._port}"}, ignore_removed=True
+        )
         return found
 
     def memory(self) -> float:
