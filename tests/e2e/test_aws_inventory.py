@@ -36,10 +36,11 @@ def networks(aws: Project) -> list[str]:
 
 
 def test_database_must_have_a_connection_for_every_process(aws: Project) -> None:
-    """30 instances of a t3.micro's two CPUs, three more while they are replaced, each with four processes; and ten."""
-    run = aws.playbook("site.yml", asg_max_size=30, db_max_connections=141)
+    """30 instances of a t3.micro's two CPUs, three more while they are replaced, each with four processes
+    of two connections each; and ten."""
+    run = aws.playbook("site.yml", asg_max_size=30, db_max_connections=273)
     assert run.returncode != 0
-    assert "need 142 connections to the database, and db_max_connections is 141" in " ".join(run.output.split())
+    assert "need 274 connections to the database, and db_max_connections is 273" in " ".join(run.output.split())
     assert buckets(aws) == networks(aws) == []
 
 

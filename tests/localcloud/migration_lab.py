@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import importlib
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -153,6 +155,33 @@ class Application:
         assert result.status == 0, result.errors
         return result
 
+    def grow(self, tables: str) -> None:
+        """Migrate as on the one machine of the application: by pydal itself, with the history in files."""
+        pydal: Any = importlib.import_module("pydal")  # of install_packages
+        with contextlib.closing(pydal.DAL(self.uri, folder=str(self.directory / "databases"))) as db:
+            exec(tables, {"db": db, "Field": pydal.Field, "now": datetime.datetime(2020, 1, 1)})
+            db.commit()
+
+    def history_in_files(self) -> dict[str, Any]:
+        """What pydal knows of the tables that `grow` has made, by their names."""
+        files = (self.directory / "databases").glob("*.table")
+        return {file.stem.partition("_")[2]: pickle.loads(file.read_bytes()) for file in files}
+
+    def history(self) -> dict[str, Any]:
+        """The same of those that the migration has made."""
+        rows = self.query("SELECT path, content FROM web2py_filesystem WHERE path LIKE '%.table'")
+        return {path.removesuffix(".table").partition("_")[2]: pickle.loads(bytes(content)) for path, content in rows}
+
+    def write_history(self, tables: dict[str, Any]) -> None:
+        """Make it what the migration knows of these tables."""
+        if not tables:
+            return
+        self.query("CREATE TABLE web2py_filesystem (path VARCHAR(255), content BYTEA, PRIMARY KEY (path))")
+        with self.session() as connection, connection.cursor() as cursor:
+            for name, fields in tables.items():
+                row = (f"web2py_{name}.table", pickle.dumps(fields))
+                cursor.execute("INSERT INTO web2py_filesystem VALUES (%s, %s)", row)
+
     @contextlib.contextmanager
     def session(self) -> Iterator[Any]:
         """A session of the application's role, in autocommit mode."""
@@ -174,6 +203,10 @@ class Application:
         known = self.query("SELECT to_regclass('web2py_filesystem')::text")[0][0]
         history = self.query("SELECT path, md5(content) FROM web2py_filesystem ORDER BY path") if known else []
         return columns, history
+
+    def columns_of(self, table: str) -> list[tuple[Any, ...]]:
+        """A table's part of the schema."""
+        return [column for column in self.state()[0] if column[0] == table]
 
     def column(self, name: str) -> tuple[str, str] | None:
         """Type (with length) and nullability (YES, NO) of a column of the table `thing`."""

@@ -490,6 +490,134 @@ def test_dump_of_a_deployment(make: Callable[..., Application], empty: Applicati
     assert empty.check() == UNCHANGED
 
 
+GROWN = [
+    thing('"name", length=64', '"gone", "integer"', '"tags", "text"'),
+    thing('"name"', '"tags", "list:string"', '"owner", "reference thing"', '"price", "decimal(10,2)"'),
+    thing(
+        *('"name", unique=True', '"tags", "list:string"', '"owner", "reference thing"', '"price", "decimal(10,2)"'),
+        *('"note", rname="remark"', '"day", "date"', '"hour", "time"', '"made", "datetime", notnull=True, default=now'),
+        *('"active", "boolean"', '"data", "blob"', '"paper", "upload"', '"secret", "password"', '"more", "json"'),
+        *('"weight", "double"', '"size", "integer", notnull=True, default=1', '"large", "bigint"', '"short", length=9'),
+        *(
+            '"parent", "reference thing", notnull=True, unique=True, ondelete="SET NULL"',
+            '"far", "big-reference thing"',
+        ),
+        *('"ones", "list:integer"', '"others", "list:reference thing"', '"long", "text", notnull=True, default=""'),
+    ),
+]
+
+
+def test_history_of_a_dump_is_what_the_files_in_databases_have(
+    make: Callable[..., Application], empty: Application
+) -> None:
+    """For an application that has grown over three migrations by web2py's own means."""
+    elsewhere = make()
+    for models in GROWN:
+        elsewhere.grow(models)
+    empty.models("import datetime; now = datetime.datetime(2020, 1, 1)", "\n" + GROWN[-1])
+    adopted = empty.run("--adopt", elsewhere.dump())
+    assert adopted.lines == ["adopted: thing", "in files: thing.paper", "schema changed"]
+    assert empty.columns_of("thing") == elsewhere.columns_of("thing")
+    assert empty.history() == elsewhere.history_in_files()
+    assert empty.check() == UNCHANGED
+
+
+@pytest.mark.parametrize("options", [[], ["--allow-destructive", "--drop-columns"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"value", length=64', '"value", length=128'),
+        ('"value", length=64', '"value", "text"'),
+        ('"value", length=64', '"value", length=64, notnull=True, default="x"'),
+        ('"value", length=64, notnull=True, default="x"', '"value", length=64'),
+        ('"value", length=64', '"value", length=64, unique=True'),
+        ('"value"', '"value", "integer"'),
+        ('"value", "integer"', '"value"'),
+        ('"value", "date"', '"value", "datetime"'),
+        ('"value", "decimal(10,2)"', '"value", "decimal(12,4)"'),
+        ('"value", "decimal(10,2)"', '"value", "integer"'),
+        ('"value", "bigint"', '"value", "text"'),
+        ('"value", "boolean"', '"value", "integer"'),
+        ('"value", "text"', '"value", "blob"'),
+        ('"value", "text"', '"value", "json"'),
+        ('"value", "text"', '"value", "list:string"'),
+        ('"value", "list:integer"', '"value", "list:reference thing"'),
+        ('"value", "upload"', '"value", "password"'),
+        ('"value", "integer"', '"value", "double"'),
+        ('"value", "integer"', '"value", "reference thing"'),
+        ('"value", "reference thing"', '"value", "big-reference thing"'),
+        ('"value"', '"other"'),
+        ('"value", notnull=True', '"other", notnull=True'),
+    ],
+)
+def test_files_in_databases_would_change_nothing(
+    make: Callable[..., Application], before: str, after: str, options: list[str]
+) -> None:
+    """A dump and newer models: what is done, and what is refused, is the same with web2py's own history of the tables
+    as without."""
+    elsewhere = make()
+    elsewhere.grow(thing('"name"'))
+    elsewhere.grow(thing('"name"', before))
+    dump = elsewhere.dump()
+    found = []
+    for history in (elsewhere.history_in_files(), {}):
+        app = make(like=elsewhere if history else None)
+        app.write_history(history)
+        app.models(thing('"name"', after))
+        result = app.run(*options, *([] if history else ["--adopt", dump]))
+        lines = [line for line in result.lines if line not in ("adopted: thing", "schema changed", UNCHANGED)]
+        columns = app.state()[0] if result.status == 0 else ()
+        found.append((result.status, lines, result.errors.replace(app.name, "app"), columns))
+    assert found[0] == found[1]
+
+
+def test_dump_of_what_a_tool_has_made_of_another_kind_of_database(
+    make: Callable[..., Application], empty: Application
+) -> None:
+    """pgloader has types of its own for what comes from SQLite and MySQL. They serve."""
+    elsewhere = make()
+    elsewhere.query(
+        "CREATE TABLE thing (id bigserial PRIMARY KEY, name text, active boolean, flag text, count bigint,"
+        " made timestamptz, price numeric, parent bigint REFERENCES thing (id), short varchar, wide varchar(2000))"
+    )
+    elsewhere.query("INSERT INTO thing (name, active, flag, count, made) VALUES ('kept', true, 'F', 7, '2020-01-01')")
+    fields = (
+        *('"name"', '"active", "boolean"', '"flag", "boolean"', '"count", "integer"', '"made", "datetime"'),
+        *('"price", "double"', '"parent", "reference thing"', '"short"', '"wide"'),
+    )
+    empty.models(thing(*fields))
+    adopted = empty.run("--adopt", elsewhere.dump())
+    assert adopted.status == 0, adopted.errors
+    assert adopted.lines == [
+        "adopted: thing",
+        *(
+            f"left as it is: thing.{words}"
+            for words in (
+                "name is VARCHAR(512) in the models and text in the database",
+                "active is CHAR(1) in the models and boolean in the database",
+                "flag is CHAR(1) in the models and text in the database",
+                "count is INTEGER in the models and bigint in the database",
+                "made is TIMESTAMP in the models and timestamp with time zone in the database",
+                "parent is INTEGER in the models and bigint in the database",
+                "short is VARCHAR(512) in the models and character varying in the database",
+                "wide is VARCHAR(512) in the models and character varying(2000) in the database",
+                "price is FLOAT8 instead of NUMERIC; web2py does not change this kind of column",
+            )
+        ),
+        "schema changed",
+    ]
+    assert empty.check() == UNCHANGED
+    assert empty.columns_of("thing") == elsewhere.columns_of("thing")
+    with Version(empty.uri, thing(*fields)) as version:
+        row = version.db.thing(1)
+        assert (row.name, row.active, row.flag, row.count) == ("kept", True, False, 7)
+        assert (row.made.year, row.price) == (2020, None)
+        made = version.insert(name="new", active=False, flag=True, count=8, price=1.5, parent=1)
+        assert (made["active"], made["flag"], made["price"]) == (False, True, 1.5)
+        assert version.db(version.db.thing.active == True).count() == 1  # noqa: E712 -- pydal's
+        assert version.db(version.db.thing.flag == True).count() == 1  # noqa: E712
+
+
 def test_dump_that_the_models_do_not_fit_leaves_all_as_it_was(
     make: Callable[..., Application], app: Application, migrated: Application
 ) -> None:

@@ -284,7 +284,7 @@ def main():
     for statement in run.statements:
         print(statement)
     for difference in run.ignored:
-        print(f"left as it is: {difference}; web2py does not change this kind of column")
+        print(f"left as it is: {difference}")
     for column in run.left_over:
         print(f"left over: {column}")
     for field in sorted(set(run.in_files)):

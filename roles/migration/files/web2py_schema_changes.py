@@ -21,11 +21,35 @@ DEFINITION = re.compile(r"(ALTER|COMMENT|CREATE|DROP|TRUNCATE)\b", re.IGNORECASE
 ROWS = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM)\s+(?P<table>\S+)", re.IGNORECASE)
 # What the columns of a table are in PostgreSQL. Those of its primary key are NOT NULL whatever is said of them.
 COLUMNS = """
-SELECT a.attname, format_type(a.atttypid, a.atttypmod), CASE WHEN i.indrelid IS NULL THEN a.attnotnull END
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), CASE WHEN i.indrelid IS NULL THEN a.attnotnull END,
+       EXISTS (SELECT FROM pg_index u WHERE u.indrelid = a.attrelid AND u.indisunique AND u.indpred IS NULL
+                                        AND u.indnkeyatts = 1 AND u.indkey[0] = a.attnum),
+       EXISTS (SELECT FROM pg_constraint c
+                WHERE c.conrelid = a.attrelid AND c.contype = 'f' AND a.attnum = ANY (c.conkey))
   FROM pg_attribute a
   LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary AND a.attnum = ANY (i.indkey)
  WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
 """
+# What PostgreSQL itself calls a type, without what stands in its parentheses; NULL when it has no such type.
+TYPE_NAME = "SELECT format_type(to_regtype(%s), NULL)"
+# The type that a definition in SQL begins with.
+TYPE = re.compile(r"\w+(?:\((?P<modifier>[^)]*)\))?")
+STRINGS = ("character varying", "character", "text")
+# The types that pydal makes columns of, and what it calls them.
+OF_PYDAL = {
+    "bigint": "BIGINT",
+    "bytea": "BYTEA",
+    "character": "CHAR",
+    "character varying": "VARCHAR",
+    "date": "DATE",
+    "double precision": "FLOAT8",
+    "integer": "INTEGER",
+    "json": "JSON",
+    "numeric": "NUMERIC",
+    "text": "TEXT",
+    "time without time zone": "TIME",
+    "timestamp without time zone": "TIMESTAMP",
+}
 # What a string column is in PostgreSQL, and the rest of its definition.
 STRING = re.compile(r"(?P<type>VARCHAR\((?P<length>\d+)\)|TEXT)(?P<rest>| .*)")
 
@@ -190,6 +214,40 @@ def one_line(error):
 
 
 @dataclasses.dataclass
+class Found:
+    """What PostgreSQL says of a column."""
+
+    type: str
+    # None: it is part of the primary key.
+    not_null: bool
+    # By itself, not together with others.
+    unique: bool
+    refers: bool
+
+    def split(self):
+        """The type's name, and what stands in its parentheses or None."""
+        modifier = re.search(r"\((.*?)\)", self.type)
+        return re.sub(r"\(.*?\)", "", self.type), modifier and modifier[1]
+
+    @property
+    def sql(self):
+        """The type as pydal writes it."""
+        name, modifier = self.split()
+        word = OF_PYDAL.get(name, name.upper())
+        return f"{word}({modifier})" if modifier else word
+
+    def holds(self, name, modifier):
+        """Whether a field of that type finds room for all its values here, and reads them as it wrote them. A type that
+        pydal never makes is somebody's choice, or that of a tool which has copied another kind of database."""
+        here, limit = self.split()
+        if here not in OF_PYDAL:
+            return True
+        if name in STRINGS and here in STRINGS and here != "character":
+            return limit is None or (name != "text" and int(limit) >= int(modifier or 1))
+        return (name, here) == ("integer", "bigint")
+
+
+@dataclasses.dataclass
 class Plan:
     """What a table needs."""
 
@@ -232,10 +290,8 @@ class ExpandMigrator(InDBMigrator):
         return True
 
     def columns(self, quoted_name):
-        """What the database has of a table: name -> type and whether it is NOT NULL (None: it is part of the key).
-        Empty when there is no such table."""
-        rows = self.db.executesql(COLUMNS, [quoted_name])
-        return {name: (type_, not_null) for name, type_, not_null in rows}
+        """What the database has of a table: name -> `Found`. Empty when there is no such table."""
+        return {name: Found(*rest) for name, *rest in self.db.executesql(COLUMNS, [quoted_name])}
 
     def write_history(self, filename, history):
         file = self.file_open(filename, "wb")
@@ -249,8 +305,8 @@ class ExpandMigrator(InDBMigrator):
         found = self.columns(table._rname)
         for column, entry in new.items():
             if entry["raw_rname"] in found:
-                type_, not_null = found.pop(entry["raw_rname"])
-                history[column] = {**entry, "sql": described(entry["sql"], type_, not_null)}
+                what = found.pop(entry["raw_rname"])
+                history[column] = {**entry, "sql": self.described(f"{table._tablename}.{column}", entry["sql"], what)}
         for name in found:
             rname = self.dialect.quote(name)
             history[name] = {
@@ -263,6 +319,28 @@ class ExpandMigrator(InDBMigrator):
             }
         self.run.adopted.append(table._tablename)
         return history
+
+    def described(self, column, sql, found):
+        """The models' definition of a column, with what the database has instead, as far as that is what a migration
+        changes or refuses. pydal's own files in databases/ would say no more: of a field's type it compares the
+        definition in SQL, which for `text` and `list:string` is the same."""
+        if found.not_null is None:
+            return sql
+        bare, _not_null = split(sql)
+        type_ = TYPE.match(bare)
+        name = self.db.executesql(TYPE_NAME, [type_[0]])[0][0]
+        if name and (name, type_["modifier"]) != found.split():
+            if found.holds(name, type_["modifier"]):
+                self.run.ignored.append(f"{column} is {type_[0]} in the models and {found.type} in the database")
+            else:
+                bare = found.sql + bare[type_.end() :]
+        # What the database has of these and the models haven't stays: it may have been added by hand.
+        if not found.unique:
+            bare = bare.replace(" UNIQUE", "")
+        if not found.refers:
+            bare = bare.partition(" REFERENCES ")[0]
+        bare += " NOT NULL" if found.not_null else ""
+        return sql if split(bare) == split(sql) else bare
 
     @staticmethod
     def file_close(fileobj):
@@ -339,7 +417,7 @@ class ExpandMigrator(InDBMigrator):
         statements = []
         if new_type != old_type:
             if isinstance(field.type, SQLCustomType) or new["type"].startswith(("reference", "double", "id")):
-                self.run.ignored.append(f"{table._tablename}.{change}")
+                self.run.ignored.append(f"{table._tablename}.{change}; web2py does not change this kind of column")
             elif widens(old_type, new_type):
                 statements.append(f"{alter} TYPE {STRING.fullmatch(new_type)['type']};")
             else:
@@ -395,16 +473,3 @@ def widens(old, new):
 
 def length(string):
     return int(string["length"] or 1 << 30)
-
-
-def described(sql, found_type, found_not_null):
-    """The models' definition of a field with what the database has instead, as far as a migration changes that:
-    the length of a string, and NOT NULL."""
-    if found_not_null is None:
-        return sql
-    sql, _not_null = split(sql)
-    found = {"text": "TEXT"}.get(found_type, found_type.replace("character varying", "VARCHAR"))
-    model = STRING.fullmatch(sql)
-    if model and STRING.fullmatch(found):
-        sql = found + model["rest"]
-    return sql + (" NOT NULL" if found_not_null else "")
