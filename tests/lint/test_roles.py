@@ -44,7 +44,7 @@ def test_a_role_reads_its_own_variables_only(role: str) -> None:
     known = declared(role)
     wrong = [
         f"{path.relative_to(ROOT)} reads {name}, which is none of the role's variables. Make it an input: {role}_..., "
-        f"in roles/{role}/defaults/main.yml with {{{{ {name} }}}} as its default, and in meta/argument_specs.yml"
+        f"in roles/{role}/defaults/main.yml with {{{{ {name} }}}} as its default, and required in meta/argument_specs.yml"
         for path in files(role)
         for name in sorted(reads(path) - known - ANSIBLES_OWN)
         if not name.startswith(ANSIBLES_PREFIXES)
