@@ -44,7 +44,7 @@ def test_a_role_reads_its_own_variables_only(role: str) -> None:
     known = declared(role)
     wrong = [
         f"{path.relative_to(ROOT)} reads {name}, which is none of the role's variables. Make it an input: {role}_..., "
-        f"in roles/{role}/defaults/main.yml with {{{{ {name} }}}} as its default, and required in meta/argument_specs.yml"
+        f"with {{{{ {name} }}}} as its default in roles/{role}/defaults/main.yml; required in meta/argument_specs.yml"
         for path in files(role)
         for name in sorted(reads(path) - known - ANSIBLES_OWN)
         if not name.startswith(ANSIBLES_PREFIXES)
@@ -65,20 +65,39 @@ def test_a_role_includes_its_own_files_only(role: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_documented_defaults_need_nothing_around_the_role(role: str) -> None:
+    """Ansible evaluates them whenever the role is used, also those of inputs that were given."""
+    known = declared(role)
+    wrong = [
+        f"roles/{role}/meta/argument_specs.yml reads {name} in the default of {option}. Make it required: true there, "
+        f"or give {name} a default(...) of its own"
+        for option, given in options(role)
+        for name in meta.find_undeclared_variables(JINJA.parse(str(given.get("default", ""))))
+        if name not in known | ANSIBLES_OWN and f"{name} | default(" not in given["default"]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def files(role: str) -> list[Path]:
     return sorted(path for part in READING for path in (ROOT / "roles" / role / part).rglob("*") if path.is_file())
 
 
 def declared(role: str) -> set[str]:
     """Variables that the role documents, has as its own, or sets."""
-    directory = ROOT / "roles" / role
-    entry_points = yaml.safe_load((directory / "meta/argument_specs.yml").read_text())["argument_specs"]
-    names = {name for entry_point in entry_points.values() for name in entry_point.get("options", {})}
+    names = {name for name, _ in options(role)}
     for path in files(role):
         if path.suffix == ".yml":
             content = yaml.safe_load(path.read_text())
             names |= set(content) if path.parent.name == "vars" else set_by(content)
     return names
+
+
+def options(role: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What meta/argument_specs.yml says, of all entry points."""
+    described = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())
+    for entry_point in described["argument_specs"].values():
+        yield from entry_point.get("options", {}).items()
 
 
 def set_by(content: Any) -> set[str]:
