@@ -15,11 +15,12 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("web2py", "uwsgi", "nginx", "web2py_app")
 # Of these roles, but not in the image: where something is got from, where it is kept here, what the database says of
-# itself (it is in the image, and in the content's hash), and what one playbook tells another.
+# itself (it is in the image, and in the content's hash), what one playbook tells another, and what is for messages.
 NOT_IN_IT = {
     "web2py_repository", "web2py_stand_in", "web2py_cache_dir", "uwsgi_cache_dir", "web2py_app_cache_dir",
-    "web2py_app_source", "web2py_app_version", "web2py_app_release_only", "web2py_app_db_host", "web2py_app_db_port",
-    "web2py_app_db_name", "web2py_app_db_user", "web2py_app_db_password",
+    "web2py_app_source", "web2py_app_version", "web2py_app_release_only", "web2py_app_inventory",
+    "web2py_app_internet_access", "web2py_app_db_host", "web2py_app_db_port", "web2py_app_db_name",
+    "web2py_app_db_user", "web2py_app_db_password",
     # In the content's hash: with the application's archive, and as the hash of what is in the parameter store.
     "web2py_app_config", "web2py_app_secrets", "web2py_app_secret_values",
 }  # fmt: skip
