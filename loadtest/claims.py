@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from loadtest import figures, scenario
 from loadtest.errors import LoadtestError
+from loadtest.report import read_result
 
 PAGE = Path(__file__).parents[1] / "docs/performance.md"
 COMMAND = "make claims"
@@ -33,8 +33,8 @@ def newest(results: Path) -> list[dict[str, Any]]:
     for name in scenario.names():
         for directory in sorted(results.glob(f"*-{name}"), reverse=True):
             try:
-                result = json.loads((directory / "result.json").read_text())
-            except (OSError, ValueError):
+                result = read_result(directory)
+            except LoadtestError:
                 continue
             if result.get("scenario") == name and not result["interrupted"]:
                 found.append(result)

@@ -41,14 +41,22 @@ class Table:
     rows: Sequence[Mapping[str, Any]]
 
 
-def write(directory: Path) -> Path:
-    """Write report.html beside result.json, compared with the run of this scenario before it. Raises LoadtestError."""
+def read_result(directory: Path) -> dict[str, Any]:
+    """What a run has left. Raises LoadtestError."""
     try:
-        result = json.loads((directory / "result.json").read_text())
+        found: dict[str, Any] = json.loads((directory / "result.json").read_text())
     except (OSError, ValueError) as error:
         raise LoadtestError(
-            f"there is no result in {directory}: {error}", look=str(directory), type_this="make loadtest"
+            f"there is no result in {directory}: {error}",
+            look=f"{directory.parent}, which has a directory of each run",
+            type_this="the same with one of them, or make loadtest",
         ) from error
+    return found
+
+
+def write(directory: Path) -> Path:
+    """Write report.html beside result.json, compared with the run of this scenario before it. Raises LoadtestError."""
+    result = read_result(directory)
     page = directory / "report.html"
     page.write_text(render(result, previous(directory, result)))
     return page
@@ -56,16 +64,7 @@ def write(directory: Path) -> Path:
 
 def compare_runs(before: Path, now: Path) -> Path:
     """Write a page with two runs side by side into the later one's directory. Raises LoadtestError."""
-    results = []
-    for directory in (before, now):
-        try:
-            results.append(json.loads((directory / "result.json").read_text()))
-        except (OSError, ValueError) as error:
-            raise LoadtestError(
-                f"there is no result in {directory}: {error}",
-                look=str(directory.parent),
-                type_this="python -m loadtest compare BEFORE NOW   (two directories of runs)",
-            ) from error
+    results = [read_result(directory) for directory in (before, now)]
     old, new = ({chart["title"]: chart for chart in charts(result, results)} for result in results)
     page = now / f"compared-with-{before.resolve().name}.html"
     page.write_text(
@@ -93,8 +92,8 @@ def previous(directory: Path, result: Mapping[str, Any]) -> dict[str, Any] | Non
     earlier = sorted(path for path in directory.parent.glob(f"*-{result['scenario']}") if path.name < directory.name)
     for candidate in reversed(earlier):
         try:
-            found: dict[str, Any] = json.loads((candidate / "result.json").read_text())
-        except (OSError, ValueError):
+            found = read_result(candidate)
+        except LoadtestError:
             continue
         if not found.get("interrupted") and found.get("scenario") == result["scenario"]:
             return found
