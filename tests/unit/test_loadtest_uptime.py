@@ -189,4 +189,5 @@ def test_what_is_assumed_of_aws_takes_the_place_of_what_was_measured():
     here, sources = uptime.read()
     there = uptime.on_aws(sources)
     assert there.launch_to_healthy > here.launch_to_healthy
-    assert there.capacity_per_instance == here.capacity_per_instance
+    assert there.capacity_per_instance < here.capacity_per_instance
+    assert there.growth_per_minute == here.growth_per_minute
