@@ -32,9 +32,10 @@ class Application:
     """Where an application is from, and what a visitor does in it.
 
     `release`: an application of web2py's release; or `git`: an address, and `commit`: all 40 digits; or `directory`:
-    a path beside the file. `settings`: those of group_vars/all.yml that it needs; each secret that they name gets a
-    value. `changed`: a view, and its page; another version differs there. `typed`: lines
-    for web2py's shell, before the visitor logs in. `pages`: path -> what is in its answer for who is logged in.
+    a path beside the file. `packages`: a directory, beside the file, of packages that no public index has: a private
+    one has them, and asks for a password. `settings`: those of group_vars/all.yml that it needs; each secret that they
+    name gets a value. `changed`: a view, and its page; another version differs there. `typed`: lines for web2py's
+    shell, before the visitor logs in. `pages`: path -> what is in its answer for who is logged in.
     `upload`: the links to the file that `record` has sent. `counter`: a page that counts this visitor's requests, and
     the pattern that it has once for each.
     """
@@ -46,6 +47,7 @@ class Application:
     git: str = ""
     commit: str = ""
     directory: Path | None = None
+    packages: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     register: Form | None = None
     typed: tuple[str, ...] = ()
@@ -74,7 +76,7 @@ def read(path: Path) -> list[Application]:
     found = []
     for name, said in yaml.safe_load(path.read_text()).items():
         forms = {word: Form(**said[word]) for word in ("register", "login", "record", "upload") if word in said}
-        place = {"directory": path.parent / said["directory"]} if "directory" in said else {}
+        place = {word: path.parent / said[word] for word in ("directory", "packages") if word in said}
         found.append(Application(name=name, **{**said, **forms, **place}))
     return found
 

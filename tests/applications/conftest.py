@@ -5,12 +5,14 @@ E2E_PORT and E2E_CIDR: tests/e2e/deployments.py.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from application import Application, chosen
 from deployments import CIDR, LIMIT, PORT, in_order, taken_down  # noqa: F401 -- a fixture
+from private_index import serve
 from project_copy import Project
 from visit import Visit
 
@@ -27,17 +29,23 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 @pytest.fixture(scope="session")
-def visit_of(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Application], Visit]:
+def visit_of(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Application], Visit]]:
     """One for each application: what another test did there is known."""
     visits: dict[str, Visit] = {}
 
     def visit(application: Application) -> Visit:
         if application.name not in visits:
             source = application.copy_to(tmp_path_factory.mktemp("sources") / application.name)
-            visits[application.name] = Visit(application, project, source)
+            index = None
+            if application.packages:
+                index = indexes.enter_context(
+                    serve(application.packages, tmp_path_factory.mktemp("index"), project.cidr)
+                )
+            visits[application.name] = Visit(application, project, source, index)
         return visits[application.name]
 
-    return visit
+    with contextlib.ExitStack() as indexes:
+        yield visit
 
 
 # What fails in one application doesn't keep the next from being tried.

@@ -94,12 +94,12 @@ def test_each_instance_has_settings_secrets_and_packages(deployed: Project, ever
 
     def all_have_answered() -> bool:
         found = requests.get(f"{deployed.url}/default/about", timeout=30).json()
-        said[found["instance"]] = [found["motto"], found["secret"], found["compiled"]]
+        said[found["instance"]] = [found["motto"], found["secret"], found["compiled"], found["shelf"]]
         return len(said) == SIZE
 
     wait_until(all_have_answered, what="each instance has answered")
     assert said.keys() == names(deployed).keys()
-    right = ["slow is smooth", [len(secret), hashlib.sha256(secret.encode()).hexdigest()], "a\\,b"]
+    right = ["slow is smooth", [len(secret), hashlib.sha256(secret.encode()).hexdigest()], "a\\,b", "C"]
     assert list(said.values()) == [right] * SIZE
 
 
@@ -130,6 +130,31 @@ def test_secret_stands_nowhere_else(deployed: Project, everything: Visit) -> Non
     for version in versions["LaunchTemplateVersions"]:
         user_data = base64.b64decode(version["LaunchTemplateData"].get("UserData", ""))
         assert secret not in json.dumps(version, default=str) + user_data.decode()
+
+
+def test_package_is_from_the_private_index(everything: Visit) -> None:
+    assert everything.index
+    assert (
+        "/simple/web2py-cloud-tests-shelves/web2py_cloud_tests_shelves-1.0-py3-none-any.whl" in everything.index.asked
+    )
+
+
+def test_password_of_the_private_index_stands_nowhere(deployed: Project, everything: Visit) -> None:
+    """Where packages were installed, pip's settings are gone with the next task; nor are they logged or kept here."""
+    assert everything.index
+    password = everything.index.password
+    assert files_with(password, deployed.root) == set()
+    for instance in fleet(deployed):
+        assert files_on(deployed, instance, "slow is smooth"), "all files were searched"
+        assert files_on(deployed, instance, password) == []
+
+
+def files_on(project: Project, instance: str, text: str) -> list[str]:
+    """Those on an instance that have this text in them."""
+    places = ["/etc", "/home", "/opt", "/root", "/srv", "/tmp", "/var"]
+    look = ["grep", "--recursive", "--files-with-matches", "--fixed-strings", "--devices=skip", "--no-messages"]
+    # A file that goes meanwhile is an error to grep.
+    return run_on(project, instance, "sh", "-c", '"$@" || true', "sh", *look, "--regexp", text, *places).splitlines()
 
 
 # -- who the visitor is ---------------------------------------------------------------------------------------------

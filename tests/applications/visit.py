@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from application import Application
+from private_index import Index
 from project_copy import Project
 from stack import configure, fleet, healthy_targets, succeeded
 from visitor import Visitor
@@ -18,13 +20,21 @@ SIZE = 3
 
 @dataclass
 class Visit:
-    """`secrets`: those that the settings name, with their values. `visitor`: when he has come."""
+    """`index`: where its own packages are, for a user whose pip asks there. `secrets`: those that the settings name,
+    with their values. `visitor`: when he has come.
+    """
 
     application: Application
     project: Project
     source: Path
+    index: Index | None = None
     secrets: dict[str, str] = field(default_factory=dict)
     visitor: Visitor | None = None
+
+    def __post_init__(self) -> None:
+        if self.index:
+            user = {**self.project.credentials, **self.index.environment}
+            self.project = dataclasses.replace(self.project, credentials=user)
 
     @property
     def logs(self) -> list[Path]:

@@ -547,6 +547,7 @@ def test_history_of_a_dump_is_what_the_files_in_databases_have(
         ('"value", "integer"', '"value", "reference thing"'),
         ('"value", "reference thing"', '"value", "big-reference thing"'),
         ('"value"', '"other"'),
+        ('"value"', '"value", rname="other"'),
         ('"value", notnull=True', '"other", notnull=True'),
     ],
 )
@@ -569,6 +570,29 @@ def test_files_in_databases_would_change_nothing(
         columns = app.state()[0] if result.status == 0 else ()
         found.append((result.status, lines, result.errors.replace(app.name, "app"), columns))
     assert found[0] == found[1]
+
+
+def test_another_rname_since_the_dump_is_another_column(make: Callable[..., Application], empty: Application) -> None:
+    """Only web2py's history knows which field a column was: once that is taken over, the same change is refused."""
+    elsewhere = make()
+    elsewhere.grow(thing('"name"'))
+    elsewhere.grow(thing('"name"', '"size", rname="how_big"'))
+    models = thing('"name"', '"size", rname="extent"')
+    dump = elsewhere.dump()
+    empty.models(models)
+    adopted = empty.run("--adopt", dump)
+    assert adopted.status == 0, adopted.errors
+    assert adopted.lines == [
+        "adopted: thing",
+        'ALTER TABLE "thing" ADD extent VARCHAR(512);',
+        "left over: thing.how_big",
+        "schema changed",
+    ]
+    later = make()
+    later.models(thing('"name"', '"size", rname="how_big"'))
+    assert later.run("--adopt", dump).status == 0
+    later.models(models)
+    assert later.run().errors.startswith("refused: thing.size is called extent in the database instead of how_big\n")
 
 
 def test_dump_of_what_a_tool_has_made_of_another_kind_of_database(

@@ -5,6 +5,7 @@ from urllib.request import urlopen
 import ldap.dn
 from instance import NAME
 from report import Report
+from shelves import shelf
 
 
 def index():
@@ -61,6 +62,7 @@ def about():
             motto=configuration.get("app.motto"),
             secret=[len(secret), hashlib.sha256(secret.encode()).hexdigest()],
             compiled=ldap.dn.escape_dn_chars("a,b"),
+            shelf=shelf("Compilers"),
         )
     )
 
