@@ -103,15 +103,14 @@ class Reader:
             return
         if not self.lines:
             say({"started_at": line["start"] / 1000})
+        request = self.requests[self.asked(line)]
+        line["right"] = bool(line["status"]) and request.is_right(line["status"])
         self.lines.append(line)
-        self.failures += not self.right(line)
+        self.failures += not line["right"]
 
     def asked(self, line: dict[str, Any]) -> int:
         """Which of the requests it was."""
         return int(line["number"]) % len(self.requests)
-
-    def right(self, line: dict[str, Any]) -> bool:
-        return bool(line["status"]) and self.requests[self.asked(line)].is_right(line["status"])
 
     def report(self) -> None:
         """Of what has ended since the last time."""
@@ -156,9 +155,9 @@ class Reader:
         error = ""
         if not status:
             error = ERRORS.get(line["code"], "no connection")
-        elif 200 <= status < 300 and not self.right(line):
+        elif 200 <= status < 300 and not line["right"]:
             error = f"{status} unexpected"
-        name, right = quoted(request.name), "yes" if self.right(line) else "no"
+        name, right = quoted(request.name), "yes" if line["right"] else "no"
         return f"{number},{name},{due:.6f},{late:.3f},{late + took:.3f},{status},{line['bytes']},{error},{right}\n"
 
 

@@ -89,7 +89,7 @@ class Run:
             if self.scenario.tool == "ab":
                 self._ladder(measured)
             else:
-                self._open_loop(measured)
+                self._at_a_rate(measured)
         result = self._result(measured)
         (self.directory / "result.json").write_text(json.dumps(result, indent=1) + "\n")
         _write_csv(self.directory / "timeline.csv", result["timeline"])
@@ -126,9 +126,9 @@ class Run:
                 told = True
                 process.send_signal(signal.SIGINT)
 
-    # -- the open loop ------------------------------------------------------------------------------------------
+    # -- at a rate -----------------------------------------------------------------------------------------------
 
-    def _open_loop(self, measured: Measured) -> None:
+    def _at_a_rate(self, measured: Measured) -> None:
         file = self.directory / "requests.csv"
         if self.scenario.tool == "k6" and k6.program() is None:
             raise LoadtestError(
@@ -155,21 +155,18 @@ class Run:
                 command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
             )
             summary: dict[str, Any] = {}
-            reader = threading.Thread(target=self._read_open_loop, args=(process, measured, summary))
+            reader = threading.Thread(target=self._read_progress, args=(process, measured, summary))
             reader.start()
             last = self.scenario.phases[-1]
             last_begins = self.scenario.duration - last.duration
             undone = Performer(self)
 
             def back_at_minimum() -> bool:
-                undone.perform(time.time() - measured.started_at if summary.get("started") else -1.0)
-                return bool(
-                    last.until
-                    and summary.get("started")
-                    and time.time() - measured.started_at > last_begins
-                    and self.sampler
-                    and self.sampler.at_minimum()
-                )
+                elapsed = time.time() - measured.started_at if summary.get("started") else -1.0
+                undone.perform(elapsed)
+                if not last.until or self.sampler is None or elapsed < last_begins:
+                    return False
+                return self.sampler.at_minimum(elapsed - last_begins)
 
             self._watch(process, back_at_minimum)
             reader.join()
@@ -205,7 +202,7 @@ class Run:
             )
             measured.notes.append(text + busy)
 
-    def _read_open_loop(self, process: subprocess.Popen[str], measured: Measured, summary: dict[str, Any]) -> None:
+    def _read_progress(self, process: subprocess.Popen[str], measured: Measured, summary: dict[str, Any]) -> None:
         assert process.stdout is not None
         planned = self.scenario.duration
         for line in process.stdout:
@@ -319,6 +316,8 @@ class Run:
         limits = {**self.target.slo, **self.scenario.slo}
         lines = verdict.judge(parts, total, limits, "slo", offered)
         lines += verdict.judge(parts, total, self.target.goals, "goal", offered)
+        if self.sampler and any(phase.until for phase in self.scenario.phases):
+            lines.append(verdict.grown(self.sampler.added()))
         return {
             "scenario": self.scenario.name,
             "description": self.scenario.description,

@@ -77,13 +77,19 @@ class Sampler:
         moment = self.clock() - self.started_at if at is None else at
         self.marks.append({"at": round(moment, 3), "kind": kind, "text": text})
 
-    def at_minimum(self) -> bool:
-        """Whether the group was back at its minimum at the last look, after having been above it."""
+    def added(self) -> int:
+        """How many instances more than its minimum the group was told to have, at most."""
+        return max((sample["desired"] - sample["minimum"] for sample in self.samples), default=0)
+
+    def at_minimum(self, since: float) -> bool:
+        """Whether the group was at its minimum at the last look, and stays there: it has been above it, or `since` (s),
+        the end of the load that was to make it grow, is so long ago that no alarm has that load still before it.
+        """
         if not self.samples:
             return False
         last = self.samples[-1]
-        grew = any(sample["desired"] > sample["minimum"] for sample in self.samples)
-        return bool(grew and last["desired"] == last["minimum"] == last["in_service"])
+        at_minimum = last["desired"] == last["minimum"] == last["in_service"]
+        return at_minimum and (self.added() > 0 or since > self.target.reaction_time)
 
     def in_service(self) -> list[str]:
         """Ids of the instances in service, now."""

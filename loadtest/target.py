@@ -32,11 +32,18 @@ class Target:
     target_group_arn: str = ""
     database: str = ""
     alarm_period: int = 60
+    alarm_evaluation_periods: int = 2
     # What is run where no scenario is named, and what a load test means there: none on the local cloud.
     scenarios: tuple[str, ...] = ()
     warning: str = ""
     # Environment variables that lead boto3 to this deployment's API.
     variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reaction_time(self) -> int:
+        """Seconds after a load in which the group's alarms have seen all of it. Metrics come a period late; those of
+        target tracking look at three minutes."""
+        return max(self.alarm_period * (self.alarm_evaluation_periods + 2), 300)
 
 
 def deploy_directory(environment: str, root: Path = ROOT) -> Path:
@@ -97,6 +104,8 @@ def load(environment: str, url: str = "", *, outside: bool = False, root: Path =
         target_group_arn=settings["target_group_arn"],
         database=settings["database"],
         alarm_period=int(settings["alarm_period"]),
+        # A description from before it was one of its lines.
+        alarm_evaluation_periods=int(settings.get("alarm_evaluation_periods", 2)),
         scenarios=tuple(settings.get("scenarios", ())),
         warning=settings.get("warning", ""),
         variables=settings["variables"],

@@ -16,6 +16,7 @@ TEXTS = {
     "max_ms": ("longest answer", "ms", "below"),
     "success_percent": ("answers that succeeded", "%", "at least"),
     "rate": ("rate answered", "requests/s", "at least"),
+    "added": ("instances added", "", "at least"),
 }
 
 
@@ -67,6 +68,11 @@ def judge(
         figure = worst.get(name)
         lines.append(Line(name, kind, limit, figure, _meets(name, figure, limit), worst.get("name", "")))
     return lines
+
+
+def grown(added: int) -> Line:
+    """Of a scenario that waits for the group to be small again: without having grown, it has shown nothing."""
+    return Line("added", "goal", 1, added, added >= 1, "")
 
 
 def exit_code(lines: Sequence[Line], *, interrupted: bool) -> int:

@@ -183,6 +183,14 @@ def test_a_queue_that_is_served_after_the_end_is_no_rate():
     assert (line.met, line.figure) == (False, 50)
 
 
+def test_a_group_that_never_grew_is_a_goal_missed():
+    line = verdict.grown(0)
+    assert (line.met, line.kind, line.text, line.comparison, line.limit) == (
+        False, "goal", "instances added", "at least", 1,
+    )  # fmt: skip
+    assert verdict.grown(3).met
+
+
 def test_the_exit_code_is_the_verdict():
     answers = [Answer(n / 10, random.Random(n).uniform(1, 100), "200", "/") for n in range(100)]
     met, missed = judged(answers, {"mean_ms": 400}), judged(answers, {"mean_ms": 1})

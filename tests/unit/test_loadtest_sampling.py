@@ -65,7 +65,9 @@ def stack():
             AllocatedStorage=20,
         )
         yield Target(
-            "local", "http://x", ("/",), {}, {}, NAME, group["TargetGroupArn"], NAME, 10, {"AWS_REGION": "us-east-1"}
+            *("local", "http://x", ("/",), {}, {}, NAME, group["TargetGroupArn"], NAME),
+            alarm_period=10,
+            variables={"AWS_REGION": "us-east-1"},
         )
 
 
@@ -109,19 +111,20 @@ def test_a_question_that_fails_is_noted_once_and_asked_again(stack):
 
 
 def test_a_group_is_back_at_its_minimum_only_after_it_grew(stack):
-    sampler = Sampler(stack)
+    """Or when no alarm can make it grow any more."""
+    sampler, while_alarms_look, after = Sampler(stack), stack.reaction_time - 1, stack.reaction_time + 1
 
     def sample(desired, in_service):
         sampler.samples.append({"minimum": 1, "desired": desired, "in_service": in_service})
 
-    assert not sampler.at_minimum()
+    assert not sampler.at_minimum(after)
     sample(1, 1)
-    assert not sampler.at_minimum()
+    assert (sampler.at_minimum(while_alarms_look), sampler.at_minimum(after), sampler.added()) == (False, True, 0)
     sample(11, 1)
     sample(1, 6)
-    assert not sampler.at_minimum()
+    assert not sampler.at_minimum(after)
     sample(1, 1)
-    assert sampler.at_minimum()
+    assert (sampler.at_minimum(0), sampler.added()) == (True, 10)
 
 
 def test_a_refresh_is_marked_at_its_begin_and_its_end(stack, monkeypatch):
