@@ -39,7 +39,7 @@ def visit_of(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iter
             index = None
             if application.packages:
                 index = indexes.enter_context(
-                    serve(application.packages, tmp_path_factory.mktemp("index"), project.cidr)
+                    serve(application.packages, tmp_path_factory.mktemp("index"), project.port)
                 )
             visits[application.name] = Visit(application, project, source, index)
         return visits[application.name]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import configparser
 import http.server
-import ipaddress
+import json
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -17,18 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from outside import outside_address
 from project_copy import PROJECT_ROOT
 
 USER = "library"
-IP_FREEBIND = 15  # Linux's, which Python has no name for
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """On an address that comes with the deployment's network, and goes with it."""
-
-    def server_bind(self) -> None:
-        self.socket.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)
-        super().server_bind()
 
 
 @dataclass(frozen=True)
@@ -57,8 +48,8 @@ def build(packages: Path, directory: Path) -> None:
 
 
 @contextmanager
-def serve(packages: Path, directory: Path, cidr: str) -> Iterator[Index]:
-    """An index of these packages (directories with a pyproject.toml), which the hosts of this network reach.
+def serve(packages: Path, directory: Path, port: int) -> Iterator[Index]:
+    """An index of these packages (directories with a pyproject.toml), which hosts of the local cloud on `port` reach.
 
     `directory` is for what is served.
     """
@@ -84,8 +75,7 @@ def serve(packages: Path, directory: Path, cidr: str) -> Iterator[Index]:
         def log_message(self, *_: object) -> None:
             pass
 
-    address = str(next(ipaddress.ip_network(cidr).hosts()))
-    with Server((address, 0), Handler) as server:
+    with outside_address(port) as address, http.server.ThreadingHTTPServer((address, 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         host = f"{address}:{server.server_port}"
         try:
@@ -96,12 +86,10 @@ def serve(packages: Path, directory: Path, cidr: str) -> Iterator[Index]:
 
 def beside_what_pip_has(index: str, host: str) -> dict[str, str]:
     """A variable of the environment replaces what a file says."""
-    found = subprocess.run(
-        [sys.executable, PROJECT_ROOT / "roles/builders/files/pip_settings.py"],
-        check=True, text=True, stdout=subprocess.PIPE,
-    ).stdout  # fmt: skip
+    command = [sys.executable, PROJECT_ROOT / "roles/builders/files/pip_settings.py"]
+    said = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     has = configparser.ConfigParser(interpolation=None)
-    has.read_string(found or "[global]")
+    has.read_string(said["pip.conf"] or "[global]")
     return {
         "PIP_EXTRA_INDEX_URL": f"{has.get('global', 'extra-index-url', fallback='')} {index}".strip(),
         "PIP_TRUSTED_HOST": f"{has.get('global', 'trusted-host', fallback='')} {host}".strip(),

@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 
+from outside import outside_address
 from running_cloud import Cloud, docker
 from waiting import wait_until
 
@@ -51,13 +52,5 @@ def start_echo(cloud: Cloud, instance_id: str, port: int) -> None:
 @contextlib.contextmanager
 def outside_listener(cloud: Cloud) -> Iterator[tuple[str, int]]:
     """A listener on an address of this machine that is in no VPC: the world outside."""
-    # A network made for it: an engine that has never been restarted names no gateway for its own, the default one.
-    network = f"outside-of-{cloud.port}"
-    subprocess.run(["docker", "network", "rm", network], check=False, capture_output=True)  # an interrupted run's
-    docker("network", "create", network)
-    try:
-        address = docker("network", "inspect", network, "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
-        with socket.create_server((address, 0)) as server:
-            yield address, server.getsockname()[1]
-    finally:
-        docker("network", "rm", network)
+    with outside_address(cloud.port) as address, socket.create_server((address, 0)) as server:
+        yield address, server.getsockname()[1]

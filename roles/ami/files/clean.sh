@@ -22,8 +22,8 @@ apt-get clean
 empty /var/lib/apt/lists
 rm -rf /root/.cache /home/*/.cache /var/www/.cache /var/cache/debconf/*-old /var/cache/man /var/lib/dpkg/*-old
 
-# Where pip was told to ask: a run that was interrupted leaves it.
-rm -f /etc/pip.conf
+# Where pip was told to ask, and as whom: a run that was interrupted leaves it.
+rm -f /etc/pip.conf /root/.netrc
 
 # The application's traces on this host.
 for application in /var/lib/web2py/*/; do

@@ -18,7 +18,7 @@ find /var/log -xdev -type f -size +64k ! -path '/var/log/journal/*' ! -name last
 find /var/log/journal -xdev -type f -size +9M 2> /dev/null | say "journal"
 find /var/lib/web2py/*/errors /var/lib/web2py/*/sessions -type f 2> /dev/null | say "the application's trace"
 find /var/tmp -mindepth 1 -xdev ! -path '*/systemd-private-*' 2> /dev/null | say "temporary file"
-find /etc/pip.conf 2> /dev/null | say "settings of pip"
+find /etc/pip.conf /root/.netrc 2> /dev/null | say "settings of pip"
 # Where the application has packages of Debian (argument: how many), these may have brought one.
 if [ "${1:-0}" -eq 0 ]; then
     for tool in gcc cc make; do

@@ -7,6 +7,7 @@ import pytest
     "path",
     [
         "/etc/pip.conf",
+        "/root/.netrc",
         "/etc/ssh/ssh_host_*",
         "/root/.bash_history",
         "/root/.ssh/authorized_keys",
