@@ -10,6 +10,8 @@ ARGS ?=
 
 # What is installed here is found first, by Ansible's own subprocesses too.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Or each run would compile Ansible, boto3 and the collections once more: the packages are installed without (bootstrap/venv.sh).
+unexport PYTHONDONTWRITEBYTECODE
 
 # On AWS the machine that runs the playbook needs no Docker.
 ready := tools $(if $(shell grep -s '^cloud: local' 'inventory/$(ENV)/group_vars/all.yml'),images)
