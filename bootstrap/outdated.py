@@ -120,7 +120,7 @@ def _tagged(repository: str, version: str, file: str) -> Pin:
 
 
 def _terraform() -> list[Pin]:
-    versions_file = "terraform/vpc/versions.tf"
+    versions_file = "terraform/network/versions.tf"
     constraint = re.search(r'version = "~> ([\d.]+)"', (PROJECT_ROOT / versions_file).read_text())
     assert constraint, f"{versions_file} pins no provider"
     return [

@@ -54,14 +54,14 @@ def test_chapters_run_alone(aws: Project) -> None:
 def test_interrupt_with_terraform_at_work_in_three_stages(aws: Project) -> None:
     """The teardown that follows finds it at work on the database, the hosts and the load balancer."""
     first_address = aws.cidr.replace(".0/16", ".1/32")
-    run = aws.interrupted_playbook("site.yml", "Making stage ec2 usually takes", 2, ssh_cidr=first_address)
+    run = aws.interrupted_playbook("site.yml", "Making stage hosts usually takes", 2, ssh_cidr=first_address)
     assert run.returncode != 0
 
 
 def test_teardown_names_what_goes_and_asks(aws: Project) -> None:
     run = aws.playbook("teardown.yml")
     assert run.returncode != 0
-    assert "terraform/vpc: " in run.output
+    assert "terraform/network: " in run.output
     assert f"bucket {buckets(aws)[0]}" in run.output
     assert "nothing was removed, because nobody said yes" in run.output
     assert "-e confirm=yes" in run.output

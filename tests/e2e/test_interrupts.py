@@ -26,7 +26,7 @@ POINTS = {
     "local cloud": ("The local cloud runs", 1),
     "state": ("PLAY [State]", 1),
     "network": ("Plan: 20 to add", 3),
-    "hosts, with Terraform at work in three stages": ("Making stage ec2 usually takes", 2),
+    "hosts, with Terraform at work in three stages": ("Making stage hosts usually takes", 2),
     "hosts, in the middle of an installation": ("The framework's directory exists", 1),
 }
 
@@ -47,7 +47,7 @@ POINTS_OF_A_DEPLOY = {
     "migrate, after the schema was changed": ("site.yml", 'ALTER TABLE "date_time" ADD', 0),
     "bake, while the host is cleaned": ("playbooks/bake.yml", "This host is about to be cleaned", 1.5),
     "bake, while the image is made": ("playbooks/deploy.yml", "Image is available", 0.5),
-    "fleet, while Terraform is at work": ("playbooks/deploy.yml", "Settings are written for stage elb", 4),
+    "fleet, while Terraform is at work": ("playbooks/deploy.yml", "Settings are written for stage fleet", 4),
     "refresh": ("playbooks/deploy.yml", "The instance refresh has ended", 2),
 }
 

@@ -16,14 +16,14 @@ pytestmark = pytest.mark.story("killed")
 # Where a run is killed: a text that is in a line of its output then, and seconds after it. Each goes on from there.
 POINTS = {
     "network, while it is made": ("Plan: 20 to add", 6),
-    "database, while it is made": ("Making stage ec2 usually takes", 1),
+    "database, while it is made": ("Making stage hosts usually takes", 1),
     "hosts, while they are configured": ("The framework's directory exists", 1),
     "migrate, while the schema is made": ("CREATE TABLE", 1),
     "bake, while the image is made": ("Image is available", 0.5),
     "fleet, while it is made": ("PLAY [Fleet]", 8),
 }
 POINTS_OF_A_DEPLOY = {
-    "deploy, while the launch template is changed": ("Settings are written for stage elb", 2),
+    "deploy, while the launch template is changed": ("Settings are written for stage fleet", 2),
     "deploy, in the refresh": ("The instance refresh has ended", 2),
 }
 POINTS_OF_A_TEARDOWN = {

@@ -332,7 +332,7 @@ def test_database_is_reached_from_its_group_only(cloud: Cloud, pair: Pair, group
 
 
 def test_load_balancer_reaches_what_its_groups_allow(cloud: Cloud, pair: Pair, groups: Groups) -> None:
-    """As in terraform/elb: from everywhere to the load balancer, from there to the target only."""
+    """As in terraform/fleet: from everywhere to the load balancer, from there to the target only."""
     elbv2 = cloud.client("elbv2")
     balancer_group, closed = groups.create(), groups.create()
     groups.allow(balancer_group, tcp(80, cidr="0.0.0.0/0"))

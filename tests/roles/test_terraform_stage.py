@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import logging
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from programs import AWS, TERRAFORM
 from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCK = "vpc/terraform.tfstate.tflock"
+LOCK = "network/terraform.tfstate.tflock"
 
 # Its plan takes as long as the file is there, and needs no provider of a registry.
 STAGE = """
@@ -55,11 +57,11 @@ class Stage:
 
     def __init__(self, directory: Path, endpoint: str, bucket: str) -> None:
         self.bucket = bucket
-        self.source = directory / "terraform/vpc"
+        self.source = directory / "terraform/network"
         self.source.mkdir(parents=True)
         (self.source / "main.tf").write_text(STAGE)
         self.slow = self.source / "slow"
-        self.data = directory / ".deploy/local/terraform/vpc"
+        self.data = directory / ".deploy/local/terraform/network"
         self.playbook = directory / "play.yml"
         self.playbook.write_text(PLAYBOOK)
         self.client = boto3.client(
@@ -82,7 +84,7 @@ class Stage:
             "state_bucket_name": bucket,
             "aws_environment": environment,
             "aws_connection": {"endpoint_url": endpoint, "access_key": "test", "secret_key": "test"},
-            "terraform_stage_name": "vpc",
+            "terraform_stage_name": "network",
             "terraform_stage_direct": True,
         }
 
@@ -175,7 +177,7 @@ def test_another_machines_lock_is_left_alone(stage: Stage) -> None:
     stage.client.put_object(Bucket=stage.bucket, Key=LOCK, Body=json.dumps(lock).encode())
     code, output = stage.run("main")
     assert code != 0
-    assert "the state of stage vpc is locked by ann@elsewhere, since 2026-01-01 12:00:00" in output
+    assert "the state of stage network is locked by ann@elsewhere, since 2026-01-01 12:00:00" in output
     assert f"force-unlock -force {lock['ID']}" in output
     assert stage.lock() == lock
 
@@ -186,8 +188,97 @@ def test_a_killed_terraforms_lock_does_not_stop_a_teardown(stage: Stage) -> None
     assert code == 0, output
     assert RELEASED in output
     assert not stage.lock()
-    state = json.loads(stage.client.get_object(Bucket=stage.bucket, Key="vpc/terraform.tfstate")["Body"].read())
+    state = json.loads(stage.client.get_object(Bucket=stage.bucket, Key="network/terraform.tfstate")["Body"].read())
     assert state["resources"] == []
+
+
+class FormerStage:
+    """The stage, made by a version of the project that called it vpc."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        code, output = stage.run("main")
+        assert code == 0, output
+        self.state = self.read("network")
+        stage.client.copy_object(
+            Bucket=stage.bucket, Key="vpc/terraform.tfstate", CopySource=f"{stage.bucket}/network/terraform.tfstate"
+        )
+        self.remove("network")
+        self.data = stage.data.rename(stage.data.with_name("vpc"))
+
+    def read(self, name: str) -> dict[str, Any]:
+        state = self.stage.client.get_object(Bucket=self.stage.bucket, Key=f"{name}/terraform.tfstate")["Body"].read()
+        return dict(json.loads(state))
+
+    def write(self, name: str, **changes: Any) -> None:
+        state = json.dumps(self.state | changes).encode()
+        self.stage.client.put_object(Bucket=self.stage.bucket, Key=f"{name}/terraform.tfstate", Body=state)
+
+    def remove(self, name: str) -> None:
+        self.stage.client.delete_object(Bucket=self.stage.bucket, Key=f"{name}/terraform.tfstate")
+
+    def lock(self, who: str) -> None:
+        lock = {"ID": "12345678-1234-1234-1234-123456789abc", "Who": who, "Created": "2026-01-01T12:00:00Z"}
+        self.stage.client.put_object(
+            Bucket=self.stage.bucket, Key="vpc/terraform.tfstate.tflock", Body=json.dumps(lock).encode()
+        )
+
+    def keys(self) -> list[str]:
+        objects = self.stage.client.list_objects_v2(Bucket=self.stage.bucket)
+        return [row["Key"] for row in objects["Contents"]]
+
+
+@pytest.fixture
+def former(stage: Stage) -> FormerStage:
+    return FormerStage(stage)
+
+
+def test_state_follows_a_stage_that_has_another_name(former: FormerStage) -> None:
+    code, output = former.stage.run("former_names")
+    assert code == 0, output
+    assert "Stages that have other names now, with their states: vpc is network" in output
+    assert former.keys() == ["network/terraform.tfstate"]
+    assert not former.data.exists()
+    for tasks in ("main", "former_names"):
+        code, output = former.stage.run(tasks)
+        assert code == 0, output
+        assert "Stages that have other names now" not in output
+    assert former.read("network") == former.state
+
+
+def test_a_renaming_that_was_interrupted_is_finished(former: FormerStage) -> None:
+    former.write("network")
+    code, output = former.stage.run("former_names")
+    assert code == 0, output
+    assert former.keys() == ["network/terraform.tfstate"]
+    assert former.read("network") == former.state
+
+
+def test_a_killed_terraforms_lock_follows_its_stage(former: FormerStage) -> None:
+    former.lock(f"{getpass.getuser()}@{platform.node()}")
+    code, output = former.stage.run("former_names")
+    assert code == 0, output
+    assert former.keys() == ["network/terraform.tfstate", LOCK]
+    code, output = former.stage.run("main")
+    assert code == 0, output
+    assert RELEASED in output
+
+
+def test_a_state_that_another_machine_changes_is_not_renamed(former: FormerStage) -> None:
+    former.lock("ann@elsewhere")
+    code, output = former.stage.run("former_names")
+    assert code != 0
+    assert "stage vpc, as an earlier version of this project called it, is locked by ann@elsewhere" in output
+    assert f"aws s3 rm s3://{former.stage.bucket}/vpc/terraform.tfstate.tflock" in output
+    assert former.keys() == ["vpc/terraform.tfstate", "vpc/terraform.tfstate.tflock"]
+
+
+def test_of_two_different_states_none_is_lost(former: FormerStage) -> None:
+    former.write("network", lineage="another", serial=99)
+    code, output = former.stage.run("former_names")
+    assert code != 0
+    assert "vpc/terraform.tfstate and network/terraform.tfstate" in output
+    assert (former.read("vpc"), former.read("network")["lineage"]) == (former.state, "another")
 
 
 STEPS = """
@@ -200,7 +291,7 @@ STEPS = """
         name: terraform_stage
         tasks_from: ahead
       vars:
-        terraform_stage_names: [vpc, db]
+        terraform_stage_names: [network, database]
 
     - name: Each is made
       ansible.builtin.include_role:
@@ -208,13 +299,15 @@ STEPS = """
       vars:
         terraform_stage_name: "{{ made }}"
         terraform_stage_variables: "{{ {'name': names[made]} }}"
-      loop: [vpc, db]
+      loop: [network, database]
       loop_control:
         loop_var: made
 
     - name: What they put out
       ansible.builtin.debug:
-        msg: "vpc made {{ terraform_stage_outputs.vpc.made }}, db made {{ terraform_stage_outputs.db.made }}"
+        msg: >-
+          network made {{ terraform_stage_outputs.network.made }},
+          database made {{ terraform_stage_outputs.database.made }}
 """
 
 
@@ -223,7 +316,7 @@ class TwoStages:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.names = {"vpc": "a", "db": "b"}
+        self.names = {"network": "a", "database": "b"}
         stage.playbook.write_text(STEPS)
         del stage.variables["terraform_stage_name"]
         for name in self.names:
@@ -233,7 +326,7 @@ class TwoStages:
             # It has no provider, which would have one.
             (source / ".terraform.lock.hcl").touch()
             (stage.data.parent / name / "providers").mkdir(parents=True)
-        assert self.run() == ["vpc", "db"]
+        assert self.run() == ["network", "database"]
 
     def run(self, **names: str) -> list[str]:
         self.names |= names
@@ -242,7 +335,7 @@ class TwoStages:
             plan.unlink(missing_ok=True)
         code, output = self.stage.run("", names=self.names)
         assert code == 0, output
-        assert "vpc made {vpc}, db made {db}".format(**self.names) in output
+        assert "network made {network}, database made {database}".format(**self.names) in output
         return [name for name, plan in plans.items() if plan.exists()]
 
 
@@ -253,16 +346,16 @@ def stages(stage: Stage) -> TwoStages:
 
 def test_stages_as_they_were_are_compared_once(stages: TwoStages) -> None:
     assert stages.run() == []
-    assert stages.run(db="c") == ["db"]
+    assert stages.run(database="c") == ["database"]
     assert stages.run() == []
 
 
 def test_a_stage_after_one_that_changes_is_compared_again(stages: TwoStages) -> None:
-    assert stages.run(vpc="c") == ["vpc", "db"]
+    assert stages.run(network="c") == ["network", "database"]
 
 
 def test_what_is_gone_is_made_again(stages: TwoStages) -> None:
-    stages.stage.client.delete_object(Bucket=stages.stage.bucket, Key="db/terraform.tfstate")
-    assert stages.run() == ["db"]
-    stages.stage.client.delete_object(Bucket=stages.stage.bucket, Key="vpc/terraform.tfstate")
-    assert stages.run() == ["vpc", "db"]
+    stages.stage.client.delete_object(Bucket=stages.stage.bucket, Key="database/terraform.tfstate")
+    assert stages.run() == ["database"]
+    stages.stage.client.delete_object(Bucket=stages.stage.bucket, Key="network/terraform.tfstate")
+    assert stages.run() == ["network", "database"]

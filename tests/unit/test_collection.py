@@ -23,8 +23,9 @@ TESTS = re.compile(r"roles/\w+/molecule/|terraform/\w+/tests/")
 LEFTOVERS = (
     ".deploy/local/id_ed25519", ".localcloud/state.json", ".localcloud-staging/log", ".ansible/tmp", ".env",
     "inventory/local/web2py.aws_ec2.yml", "localhost.pem", "crash.log", "web2py-cloud-0.9.0.tar.gz",
-    "terraform/vpc/.terraform/terraform.tfstate", "terraform/vpc/.terraform.lock.hcl", "terraform/vpc/saved.tfplan",
-    "terraform/vpc/terraform.tfstate", "terraform/vpc/terraform.tfstate.backup", "roles/nginx/.ansible/tmp",
+    "terraform/network/.terraform/terraform.tfstate", "terraform/network/.terraform.lock.hcl",
+    "terraform/network/saved.tfplan", "terraform/network/terraform.tfstate",
+    "terraform/network/terraform.tfstate.backup", "roles/nginx/.ansible/tmp",
     "roles/web2py/files/__pycache__/web2py_shared.cpython-311.pyc", "plugins/modules/__pycache__/x.pyc",
     "management/provided/terraform", "web2py_cloud.egg-info/PKG-INFO", "site.retry", "group_vars/.all.yml.swp",
 )  # fmt: skip

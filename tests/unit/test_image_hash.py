@@ -41,7 +41,7 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     names = settings | deployed.keys() | load("inventory/local/group_vars/all.yml").keys()
     given = {
         "web2py_stand_in_archive": "",
-        "terraform_stage_outputs": {"ec2": {"base_ami_id": "ami-1"}},
+        "terraform_stage_outputs": {"hosts": {"base_ami_id": "ami-1"}},
         # Facts of a later moment of the same run.
         "web2py_app_archive": {"path": "x"},
     }

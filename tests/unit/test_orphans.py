@@ -63,27 +63,29 @@ def tagged(type_: str, stage: str, environment: str = "local") -> dict[str, Any]
 
 
 def make_network(environment: str = "local") -> dict[str, str]:
-    """As terraform/vpc does; ids by Terraform's type."""
+    """As terraform/network does; ids by Terraform's type."""
     ec2 = boto3.client("ec2")
-    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16", **tagged("vpc", "vpc", environment))["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24", **tagged("subnet", "vpc", environment))
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16", **tagged("vpc", "network", environment))["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24", **tagged("subnet", "network", environment))
     subnet_id = subnet["Subnet"]["SubnetId"]
-    gateway = ec2.create_internet_gateway(**tagged("internet-gateway", "vpc", environment))
+    gateway = ec2.create_internet_gateway(**tagged("internet-gateway", "network", environment))
     gateway_id = gateway["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway_id, VpcId=vpc)
-    table = ec2.create_route_table(VpcId=vpc, **tagged("route-table", "vpc", environment))
+    table = ec2.create_route_table(VpcId=vpc, **tagged("route-table", "network", environment))
     table_id = table["RouteTable"]["RouteTableId"]
     ec2.create_route(RouteTableId=table_id, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway_id)
     association = ec2.associate_route_table(RouteTableId=table_id, SubnetId=subnet_id)["AssociationId"]
-    address = ec2.allocate_address(Domain="vpc", **tagged("elastic-ip", "vpc", environment))["AllocationId"]
-    nat = ec2.create_nat_gateway(SubnetId=subnet_id, AllocationId=address, **tagged("natgateway", "vpc", environment))
-    group = make_group(vpc, "vpc", environment)
+    address = ec2.allocate_address(Domain="vpc", **tagged("elastic-ip", "network", environment))["AllocationId"]
+    nat = ec2.create_nat_gateway(
+        SubnetId=subnet_id, AllocationId=address, **tagged("natgateway", "network", environment)
+    )
+    group = make_group(vpc, "network", environment)
     endpoint = ec2.create_vpc_endpoint(
         VpcId=vpc,
         VpcEndpointType="Gateway",
         ServiceName="com.amazonaws.us-east-1.s3",
         RouteTableIds=[table_id],
-        **tagged("vpc-endpoint", "vpc", environment),
+        **tagged("vpc-endpoint", "network", environment),
     )
     return {
         "aws_vpc": vpc,
@@ -100,18 +102,18 @@ def make_network(environment: str = "local") -> dict[str, str]:
 
 
 def make_uploads(environment: str = "local") -> dict[str, str]:
-    """As terraform/vpc does for uploads in S3; some of them are there."""
+    """As terraform/network does for uploads in S3; some of them are there."""
     s3, iam = boto3.client("s3"), boto3.client("iam")
     name = NAME if environment == "local" else f"web2py-{environment}"
     bucket, role = f"{name}-uploads-2026", f"{name}-app-us-east-1"
     s3.create_bucket(Bucket=bucket)
-    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags("vpc", environment)})
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags("network", environment)})
     for number in range(3):
         s3.put_object(Bucket=bucket, Key=f"welcome/{number}", Body=b"an upload")
     policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}}
-    iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}", Tags=tags("vpc", environment))
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}", Tags=tags("network", environment))
     iam.put_role_policy(RoleName=role, PolicyName="uploads", PolicyDocument=json.dumps(policy))
-    iam.create_instance_profile(InstanceProfileName=role, Tags=tags("vpc", environment))
+    iam.create_instance_profile(InstanceProfileName=role, Tags=tags("network", environment))
     iam.add_role_to_instance_profile(InstanceProfileName=role, RoleName=role)
     return {"aws_s3_bucket": bucket, "aws_iam_role": role, "aws_iam_instance_profile": role}
 
@@ -131,12 +133,12 @@ def make_group(vpc: str, stage: str, environment: str = "local") -> str:
 
 
 def make_database(subnets: list[str], group: str) -> None:
-    """As terraform/db does."""
+    """As terraform/database does."""
     rds, ssm = boto3.client("rds"), boto3.client("ssm")
     named = {"DBSubnetGroupName": NAME, "DBSubnetGroupDescription": NAME}
-    rds.create_db_subnet_group(**named, SubnetIds=subnets, Tags=tags("db"))
+    rds.create_db_subnet_group(**named, SubnetIds=subnets, Tags=tags("database"))
     parameters = {"DBParameterGroupName": f"{NAME}-1", "DBParameterGroupFamily": "postgres17", "Description": NAME}
-    rds.create_db_parameter_group(**parameters, Tags=tags("db"))
+    rds.create_db_parameter_group(**parameters, Tags=tags("database"))
     rds.create_db_instance(
         DBInstanceIdentifier=NAME,
         DBInstanceClass="db.t4g.micro",
@@ -146,27 +148,27 @@ def make_database(subnets: list[str], group: str) -> None:
         MasterUserPassword="a-password-1",
         DBSubnetGroupName=NAME,
         VpcSecurityGroupIds=[group],
-        Tags=tags("db"),
+        Tags=tags("database"),
     )
-    ssm.put_parameter(Name=f"/{NAME}/database/app_password", Value="x", Type="SecureString", Tags=tags("db"))
+    ssm.put_parameter(Name=f"/{NAME}/database/app_password", Value="x", Type="SecureString", Tags=tags("database"))
 
 
 def make_fleet(vpc: str, subnets: list[str], group: str) -> None:
-    """As terraform/elb does."""
+    """As terraform/fleet does."""
     ec2, elbv2, autoscaling = boto3.client("ec2"), boto3.client("elbv2"), boto3.client("autoscaling")
     image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     data = {"ImageId": image, "InstanceType": "t3.micro"}
-    options = tagged("launch-template", "elb")
+    options = tagged("launch-template", "fleet")
     template = ec2.create_launch_template(LaunchTemplateName=NAME, LaunchTemplateData=data, **options)
-    balancer = elbv2.create_load_balancer(Name=NAME, Subnets=subnets, SecurityGroups=[group], Tags=tags("elb"))
-    targets = elbv2.create_target_group(Name=NAME, VpcId=vpc, Protocol="HTTP", Port=80, Tags=tags("elb"))
+    balancer = elbv2.create_load_balancer(Name=NAME, Subnets=subnets, SecurityGroups=[group], Tags=tags("fleet"))
+    targets = elbv2.create_target_group(Name=NAME, VpcId=vpc, Protocol="HTTP", Port=80, Tags=tags("fleet"))
     target_group = targets["TargetGroups"][0]["TargetGroupArn"]
     elbv2.create_listener(
         LoadBalancerArn=balancer["LoadBalancers"][0]["LoadBalancerArn"],
         Protocol="HTTP",
         Port=80,
         DefaultActions=[{"Type": "forward", "TargetGroupArn": target_group}],
-        Tags=tags("elb"),
+        Tags=tags("fleet"),
     )
     autoscaling.create_auto_scaling_group(
         AutoScalingGroupName=NAME,
@@ -175,7 +177,7 @@ def make_fleet(vpc: str, subnets: list[str], group: str) -> None:
         LaunchTemplate={"LaunchTemplateId": template["LaunchTemplate"]["LaunchTemplateId"]},
         VPCZoneIdentifier=",".join(subnets),
         TargetGroupARNs=[target_group],
-        Tags=[{**tag, "PropagateAtLaunch": tag["Key"] != "Stage"} for tag in tags("elb")],
+        Tags=[{**tag, "PropagateAtLaunch": tag["Key"] != "Stage"} for tag in tags("fleet")],
     )
     boto3.client("cloudwatch").put_metric_alarm(
         AlarmName=f"{NAME}-cpu-high",
@@ -186,17 +188,17 @@ def make_fleet(vpc: str, subnets: list[str], group: str) -> None:
         EvaluationPeriods=1,
         Threshold=40,
         ComparisonOperator="GreaterThanOrEqualToThreshold",
-        Tags=tags("elb"),
+        Tags=tags("fleet"),
     )
 
 
 def make_builders(subnet: str, group: str) -> None:
-    """As terraform/ec2 does."""
+    """As terraform/hosts does."""
     ec2 = boto3.client("ec2")
-    ec2.create_key_pair(KeyName=f"{NAME}-deployer", **tagged("key-pair", "ec2"))
+    ec2.create_key_pair(KeyName=f"{NAME}-deployer", **tagged("key-pair", "hosts"))
     image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     options = {"ImageId": image, "SubnetId": subnet, "SecurityGroupIds": [group], "InstanceType": "t3.micro"}
-    ec2.run_instances(**options, MinCount=1, MaxCount=1, **tagged("instance", "ec2"))
+    ec2.run_instances(**options, MinCount=1, MaxCount=1, **tagged("instance", "hosts"))
 
 
 def write_state(stage: str, resources: dict[str, list[dict[str, Any]]]) -> None:
@@ -226,16 +228,16 @@ def test_all_that_no_state_knows_is_removed(run: Callable[..., Any]) -> None:
         VpcId=network["aws_vpc"],
         CidrBlock="10.0.2.0/24",
         AvailabilityZone="us-east-1b",
-        **tagged("subnet", "vpc"),
+        **tagged("subnet", "network"),
     )["Subnet"]["SubnetId"]
     subnets = [network["aws_subnet"], other]
-    make_database(subnets, make_group(network["aws_vpc"], "db"))
-    make_builders(subnets[0], make_group(network["aws_vpc"], "ec2"))
-    make_fleet(network["aws_vpc"], subnets, make_group(network["aws_vpc"], "elb"))
+    make_database(subnets, make_group(network["aws_vpc"], "database"))
+    make_builders(subnets[0], make_group(network["aws_vpc"], "hosts"))
+    make_fleet(network["aws_vpc"], subnets, make_group(network["aws_vpc"], "fleet"))
 
-    found = types(run("find", "elb,ec2,db,vpc"))
+    found = types(run("find", "fleet,hosts,database,network"))
     assert found == {
-        "elb": [
+        "fleet": [
             "aws_autoscaling_group",
             "aws_cloudwatch_metric_alarm",
             "aws_launch_template",
@@ -245,8 +247,8 @@ def test_all_that_no_state_knows_is_removed(run: Callable[..., Any]) -> None:
             "aws_vpc_security_group_ingress_rule",
             "aws_security_group",
         ],
-        "ec2": ["aws_instance", "aws_key_pair", "aws_vpc_security_group_ingress_rule", "aws_security_group"],
-        "db": [
+        "hosts": ["aws_instance", "aws_key_pair", "aws_vpc_security_group_ingress_rule", "aws_security_group"],
+        "database": [
             "aws_db_instance",
             "aws_db_subnet_group",
             "aws_db_parameter_group",
@@ -254,7 +256,7 @@ def test_all_that_no_state_knows_is_removed(run: Callable[..., Any]) -> None:
             "aws_vpc_security_group_ingress_rule",
             "aws_security_group",
         ],
-        "vpc": [
+        "network": [
             "aws_iam_instance_profile",
             "aws_iam_role",
             "aws_s3_bucket",
@@ -271,9 +273,9 @@ def test_all_that_no_state_knows_is_removed(run: Callable[..., Any]) -> None:
             "aws_vpc",
         ],
     }
-    removed = run("remove", "elb,ec2,db,vpc")
+    removed = run("remove", "fleet,hosts,database,network")
     assert [line.split()[0] for line in removed["removed"]] == [*itertools.chain(*found.values())]
-    assert run("find", "elb,ec2,db,vpc") == []
+    assert run("find", "fleet,hosts,database,network") == []
     left = [{"Name": "tag:Project", "Values": ["web2py"]}]
     assert boto3.client("ec2").describe_vpcs(Filters=left)["Vpcs"] == []
 
@@ -289,24 +291,44 @@ def test_what_a_state_knows_and_what_is_anothers_stays(run: Callable[..., Any]) 
     rules = ec2.describe_security_group_rules(Filters=groups)["SecurityGroupRules"]
     rule_ids = [{"id": rule["SecurityGroupRuleId"]} for rule in rules]
     known["aws_vpc_security_group_ingress_rule"] = rule_ids
-    write_state("vpc", known)
-    (row,) = run("find", "vpc")
+    write_state("network", known)
+    (row,) = run("find", "network")
     assert row["resources"] == [f"aws_subnet {network['aws_subnet']}"]
 
     # What has no tags of its own, of a parent that is known.
     known["aws_subnet"] = [{"id": network["aws_subnet"]}]
     known["aws_route"] = known["aws_route_table_association"] = []
-    write_state("vpc", known)
-    removed = run("remove", "vpc")["removed"]
+    write_state("network", known)
+    removed = run("remove", "network")["removed"]
     association = network["aws_route_table_association"]
     assert removed == [f"aws_route {table} 0.0.0.0/0", f"aws_route_table_association {association}"]
-    assert run("remove", "vpc")["removed"] == []
+    assert run("remove", "network")["removed"] == []
     assert len(ec2.describe_vpcs(Filters=[{"Name": "tag:Project", "Values": ["web2py"]}])["Vpcs"]) == 2
+
+
+def test_what_a_stage_made_under_its_former_name_is_found(run: Callable[..., Any]) -> None:
+    vpc = boto3.client("ec2").create_vpc(CidrBlock="10.0.0.0/16", **tagged("vpc", "vpc"))["Vpc"]["VpcId"]
+    cloudwatch = boto3.client("cloudwatch")
+    alarm = {
+        "AlarmName": f"{NAME}-high",
+        "ComparisonOperator": "LessThanThreshold",
+        "EvaluationPeriods": 1,
+        "Period": 60,
+    }
+    cloudwatch.put_metric_alarm(
+        **alarm, Namespace="AWS/EC2", MetricName="CPUUtilization", Statistic="Average", Threshold=1, Tags=tags("elb")
+    )
+    former = '--former={"network": "vpc", "fleet": "elb"}'
+    assert run("find", "fleet,network") == []
+    assert run("remove", "fleet,network", former)["removed"] == [
+        f"aws_cloudwatch_metric_alarm {NAME}-high",
+        f"aws_vpc {vpc}",
+    ]
 
 
 def test_a_database_is_adopted_when_the_state_knows_what_it_uses(run: Callable[..., Any]) -> None:
     network = make_network()
-    group = make_group(network["aws_vpc"], "db")
+    group = make_group(network["aws_vpc"], "database")
     make_database([network["aws_subnet"]], group)
     known: dict[str, list[dict[str, Any]]] = {
         "aws_security_group": [{"id": group}],
@@ -314,19 +336,19 @@ def test_a_database_is_adopted_when_the_state_knows_what_it_uses(run: Callable[.
         "aws_db_parameter_group": [{"id": f"{NAME}-1"}],
         "aws_ssm_parameter": [{"id": f"/{NAME}/database/app_password"}],
     }
-    write_state("db", known)
-    leave_lock("db", "2026-01-01T12:00:00.123456789Z")
+    write_state("database", known)
+    leave_lock("database", "2026-01-01T12:00:00.123456789Z")
     rds = boto3.client("rds")
-    assert run("remove", "db", "--unattended")["adopt"] == {"aws_db_instance.this": NAME}
+    assert run("remove", "database", "--unattended")["adopt"] == {"aws_db_instance.this": NAME}
     assert len(rds.describe_db_instances()["DBInstances"]) == 1
 
     known["aws_db_instance"] = [{"id": rds.describe_db_instances()["DBInstances"][0]["DbiResourceId"]}]
-    write_state("db", known)
-    assert run("find", "db") == []
+    write_state("database", known)
+    assert run("find", "database") == []
 
     # Without what it uses it can't stay.
-    write_state("db", {"aws_security_group": [{"id": group}]})
-    answer = run("remove", "db", "--unattended")
+    write_state("database", {"aws_security_group": [{"id": group}]})
+    answer = run("remove", "database", "--unattended")
     assert answer["adopt"] == {}
     assert f"aws_db_instance {NAME}" in answer["removed"]
     assert rds.describe_db_instances()["DBInstances"] == []
@@ -342,23 +364,23 @@ def test_what_is_older_than_the_lock_is_left_alone(
 ) -> None:
     """It was served from before the run began: its state was lost. Nobody has agreed that it is removed."""
     network = make_network()
-    make_database([network["aws_subnet"]], make_group(network["aws_vpc"], "db"))
-    make_builders(network["aws_subnet"], make_group(network["aws_vpc"], "ec2"))
-    for stage in ("vpc", "ec2", "db"):
+    make_database([network["aws_subnet"]], make_group(network["aws_vpc"], "database"))
+    make_builders(network["aws_subnet"], make_group(network["aws_vpc"], "hosts"))
+    for stage in ("network", "hosts", "database"):
         if lock:
             leave_lock(stage, lock)
-    before = run("find", "ec2,db,vpc")
-    options = ["--stages=ec2,db,vpc", f"--name={NAME}", f"--tags={json.dumps(TAGS)}", f"--bucket={BUCKET}"]
+    before = run("find", "hosts,database,network")
+    options = ["--stages=hosts,database,network", f"--name={NAME}", f"--tags={json.dumps(TAGS)}", f"--bucket={BUCKET}"]
     monkeypatch.setattr(sys, "argv", ["orphans.py", "remove", *options, "--unattended"])
     assert orphans.main() == 1
     said = capsys.readouterr().err
     assert said.count("its state may have been lost") == 3, said
-    assert run("find", "ec2,db,vpc") == before
+    assert run("find", "hosts,database,network") == before
 
 
 def test_a_last_snapshot_is_taken_of_a_database(run: Callable[..., Any]) -> None:
     network = make_network()
-    make_database([network["aws_subnet"]], make_group(network["aws_vpc"], "db"))
-    run("remove", "db", "--final-snapshot=the-last-one")
+    make_database([network["aws_subnet"]], make_group(network["aws_vpc"], "database"))
+    run("remove", "database", "--final-snapshot=the-last-one")
     (snapshot,) = boto3.client("rds").describe_db_snapshots()["DBSnapshots"]
     assert snapshot["DBSnapshotIdentifier"] == "the-last-one"

@@ -24,10 +24,10 @@ from programs import TERRAFORM
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = {
-    "vpc": "playbooks/network.yml",
-    "db": "playbooks/database.yml",
-    "ec2": "playbooks/hosts.yml",
-    "elb": "playbooks/tasks/fleet.yml",
+    "network": "playbooks/network.yml",
+    "database": "playbooks/database.yml",
+    "hosts": "playbooks/hosts.yml",
+    "fleet": "playbooks/tasks/fleet.yml",
 }
 # What a deployment knows that has got so far.
 WORLD = {
@@ -38,13 +38,13 @@ WORLD = {
     "fleet_ami_id": "ami-0",
     "network_uploads_bucket": False,
     "terraform_stage_outputs": {
-        "vpc": {
+        "network": {
             "vpc_id": "vpc-0",
             "public_subnet_ids": ["subnet-0", "subnet-1"],
             "private_subnet_ids": ["subnet-0", "subnet-1"],
             "app_security_group_id": "sg-0",
         },
-        "ec2": {"ssh_security_group_id": "sg-0", "key_name": "key-0"},
+        "hosts": {"ssh_security_group_id": "sg-0", "key_name": "key-0"},
     },
 }
 TEXTS = {

@@ -79,7 +79,9 @@ class Stage:
         self.client = client  # of one of AWS's services
         self.stage = stage
         self.name: str = arguments.name
-        self.tags: dict[str, str] = {**json.loads(arguments.tags), "Stage": stage}
+        # Each with the values that it may have: an earlier version of the project may have called the stage otherwise.
+        self.tags: dict[str, set[str]] = {key: {value} for key, value in json.loads(arguments.tags).items()}
+        self.tags["Stage"] = {stage, json.loads(arguments.former).get(stage, stage)}
         self.final_snapshot: str = getattr(arguments, "final_snapshot", "")
         self._bucket: str = arguments.bucket
         self.state = State(self._object(f"{stage}/terraform.tfstate"))
@@ -104,11 +106,12 @@ class Stage:
     @property
     def tag_filters(self) -> list[dict[str, Any]]:
         """EC2's filters for the stage's tags."""
-        return [{"Name": f"tag:{key}", "Values": [value]} for key, value in self.tags.items()]
+        return [{"Name": f"tag:{key}", "Values": sorted(values)} for key, values in self.tags.items()]
 
     def has_tags(self, tags: list[dict[str, str]]) -> bool:
         """Whether these are tags of a resource of this stage."""
-        return self.tags.items() <= {tag["Key"]: tag["Value"] for tag in tags}.items()
+        found = {tag["Key"]: tag["Value"] for tag in tags}
+        return all(found.get(key) in values for key, values in self.tags.items())
 
     def orphans(self) -> Iterator[Orphan]:
         """In an order in which they can be removed."""
@@ -599,6 +602,7 @@ def main() -> int:
         command.add_argument("--name", required=True, help="what the resources are called: the stages' variable name")
         command.add_argument("--tags", required=True, help="the stages' variable tags, as JSON")
         command.add_argument("--bucket", required=True, help="where the states are")
+        command.add_argument("--former", default="{}", help="former names of stages, as JSON")
         if name == "remove":
             command.add_argument("--unattended", action="store_true", help="only what the killed Terraform made")
             command.add_argument("--final-snapshot", default="", help="of a database")

@@ -16,8 +16,8 @@ locals {
   }
 }
 
-module "vpc" {
-  source = "TERRAFORM_DIRECTORY/vpc"
+module "network" {
+  source = "TERRAFORM_DIRECTORY/network"
 
   name                    = local.common.name
   region                  = local.common.region
@@ -28,45 +28,45 @@ module "vpc" {
   uploads_bucket          = true
 }
 
-module "db" {
-  source = "TERRAFORM_DIRECTORY/db"
+module "database" {
+  source = "TERRAFORM_DIRECTORY/database"
 
   name                  = local.common.name
   region                = local.common.region
   tags                  = local.common.tags
-  vpc_id                = module.vpc.vpc_id
-  private_subnet_ids    = module.vpc.private_subnet_ids
-  app_security_group_id = module.vpc.app_security_group_id
+  vpc_id                = module.network.vpc_id
+  private_subnet_ids    = module.network.private_subnet_ids
+  app_security_group_id = module.network.app_security_group_id
 }
 
-module "ec2" {
-  source = "TERRAFORM_DIRECTORY/ec2"
+module "hosts" {
+  source = "TERRAFORM_DIRECTORY/hosts"
 
   name                  = local.common.name
   region                = local.common.region
   tags                  = local.common.tags
-  vpc_id                = module.vpc.vpc_id
-  public_subnet_ids     = module.vpc.public_subnet_ids
-  app_security_group_id = module.vpc.app_security_group_id
-  instance_profile      = module.vpc.instance_profile
+  vpc_id                = module.network.vpc_id
+  public_subnet_ids     = module.network.public_subnet_ids
+  app_security_group_id = module.network.app_security_group_id
+  instance_profile      = module.network.instance_profile
   ssh_cidr              = "${cidrhost(var.cidr, 1)}/32"
   public_key            = var.public_key
 }
 
-module "elb" {
-  source = "TERRAFORM_DIRECTORY/elb"
+module "fleet" {
+  source = "TERRAFORM_DIRECTORY/fleet"
 
   name                  = local.common.name
   region                = local.common.region
   tags                  = local.common.tags
-  vpc_id                = module.vpc.vpc_id
-  public_subnet_ids     = module.vpc.public_subnet_ids
-  private_subnet_ids    = module.vpc.private_subnet_ids
-  app_security_group_id = module.vpc.app_security_group_id
-  instance_profile      = module.vpc.instance_profile
-  ssh_security_group_id = module.ec2.ssh_security_group_id
-  key_name              = module.ec2.key_name
-  ami_id                = module.ec2.base_ami_id
+  vpc_id                = module.network.vpc_id
+  public_subnet_ids     = module.network.public_subnet_ids
+  private_subnet_ids    = module.network.private_subnet_ids
+  app_security_group_id = module.network.app_security_group_id
+  instance_profile      = module.network.instance_profile
+  ssh_security_group_id = module.hosts.ssh_security_group_id
+  key_name              = module.hosts.key_name
+  ami_id                = module.hosts.base_ami_id
   asg_max_size          = 2
 
   # The base image serves nothing, and shall not be replaced for that; nor shall a busy machine change the fleet's size.
@@ -75,17 +75,17 @@ module "elb" {
 }
 
 output "url" {
-  value = module.elb.url
+  value = module.fleet.url
 }
 
 output "migration_instance_id" {
-  value = module.ec2.migration_instance_id
+  value = module.hosts.migration_instance_id
 }
 
 output "database_id" {
-  value = module.db.instance_id
+  value = module.database.instance_id
 }
 
 output "autoscaling_group_name" {
-  value = module.elb.autoscaling_group_name
+  value = module.fleet.autoscaling_group_name
 }

@@ -18,6 +18,6 @@ provider "aws" {
 
   default_tags {
     # What a Terraform that was killed has made and not written down is found by these.
-    tags = merge(var.tags, { Stage = "ec2" })
+    tags = merge(var.tags, { Stage = "hosts" })
   }
 }

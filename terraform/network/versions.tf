@@ -18,6 +18,6 @@ provider "aws" {
 
   default_tags {
     # What a Terraform that was killed has made and not written down is found by these.
-    tags = merge(var.tags, { Stage = "vpc" })
+    tags = merge(var.tags, { Stage = "network" })
   }
 }

@@ -176,7 +176,7 @@ resource "aws_route" "nat" {
 # Worn by the migration instance, the template instance and the fleet. It lets nobody in; its members may go out,
 # and the database lets its members in. Whatever else a host must accept comes from a second group in its own stage.
 resource "aws_security_group" "app" {
-  #checkov:skip=CKV2_AWS_5:The stages ec2 and elb wear it
+  #checkov:skip=CKV2_AWS_5:The stages hosts and fleet wear it
 
   name        = "${var.name}-app"
   description = "Hosts of the application: out to anywhere, in from nowhere"

@@ -235,7 +235,7 @@ resource "aws_autoscaling_group" "fleet" {
   # As on everything else of this stage (versions.tf); not on its instances, which no state knows.
   tag {
     key                 = "Stage"
-    value               = "elb"
+    value               = "fleet"
     propagate_at_launch = false
   }
 

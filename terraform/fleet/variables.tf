@@ -32,7 +32,7 @@ variable "tags" {
   }
 }
 
-# ---- From the vpc stage ------------------------------------------------------
+# ---- From the network stage ------------------------------------------------------
 
 variable "vpc_id" {
   description = "Id of the VPC."
@@ -40,7 +40,7 @@ variable "vpc_id" {
 
   validation {
     condition     = startswith(var.vpc_id, "vpc-")
-    error_message = "vpc_id \"${var.vpc_id}\" is not an id: type one that starts with vpc-, as the vpc stage puts it out."
+    error_message = "vpc_id \"${var.vpc_id}\" is not an id: type one that starts with vpc-, as the network stage puts it out."
   }
 }
 
@@ -50,7 +50,7 @@ variable "public_subnet_ids" {
 
   validation {
     condition     = length(distinct(var.public_subnet_ids)) >= 2 && alltrue([for id in var.public_subnet_ids : startswith(id, "subnet-")])
-    error_message = "public_subnet_ids needs the ids of at least two different subnets: type [\"subnet-…\", \"subnet-…\"], as the vpc stage puts them out."
+    error_message = "public_subnet_ids needs the ids of at least two different subnets: type [\"subnet-…\", \"subnet-…\"], as the network stage puts them out."
   }
 }
 
@@ -60,7 +60,7 @@ variable "private_subnet_ids" {
 
   validation {
     condition     = length(distinct(var.private_subnet_ids)) >= 2 && alltrue([for id in var.private_subnet_ids : startswith(id, "subnet-")])
-    error_message = "private_subnet_ids needs the ids of at least two different subnets: type [\"subnet-…\", \"subnet-…\"], as the vpc stage puts them out."
+    error_message = "private_subnet_ids needs the ids of at least two different subnets: type [\"subnet-…\", \"subnet-…\"], as the network stage puts them out."
   }
 }
 
@@ -70,7 +70,7 @@ variable "app_security_group_id" {
 
   validation {
     condition     = startswith(var.app_security_group_id, "sg-")
-    error_message = "app_security_group_id \"${var.app_security_group_id}\" is not an id: type one that starts with sg-, as the vpc stage puts it out."
+    error_message = "app_security_group_id \"${var.app_security_group_id}\" is not an id: type one that starts with sg-, as the network stage puts it out."
   }
 }
 
@@ -85,7 +85,7 @@ variable "instance_profile" {
   }
 }
 
-# ---- From the ec2 stage ------------------------------------------------------
+# ---- From the hosts stage ------------------------------------------------------
 
 variable "ssh_security_group_id" {
   description = "Id of the security group of the builder hosts, from which the fleet's instances are logged in to."
@@ -93,7 +93,7 @@ variable "ssh_security_group_id" {
 
   validation {
     condition     = startswith(var.ssh_security_group_id, "sg-")
-    error_message = "ssh_security_group_id \"${var.ssh_security_group_id}\" is not an id: type one that starts with sg-, as the ec2 stage puts it out."
+    error_message = "ssh_security_group_id \"${var.ssh_security_group_id}\" is not an id: type one that starts with sg-, as the hosts stage puts it out."
   }
 }
 
@@ -103,7 +103,7 @@ variable "key_name" {
 
   validation {
     condition     = trimspace(var.key_name) != ""
-    error_message = "key_name is empty: type the name of a key pair, as the ec2 stage puts it out."
+    error_message = "key_name is empty: type the name of a key pair, as the hosts stage puts it out."
   }
 }
 

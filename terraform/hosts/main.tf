@@ -61,7 +61,7 @@ resource "aws_instance" "builder" {
   #checkov:skip=CKV_AWS_88:Ansible logs in there, from ssh_cidr only
   #checkov:skip=CKV_AWS_126:It runs for minutes, and nobody watches its metrics
   #checkov:skip=CKV_AWS_135:t3 and newer types always are
-  #checkov:skip=CKV2_AWS_41:It has a role where it calls an API: terraform/vpc/uploads.tf
+  #checkov:skip=CKV2_AWS_41:It has a role where it calls an API: terraform/network/uploads.tf
 
   for_each = toset(["migration", "template"])
 

@@ -32,7 +32,7 @@ variable "tags" {
   }
 }
 
-# ---- From the vpc stage ------------------------------------------------------
+# ---- From the network stage ------------------------------------------------------
 
 variable "vpc_id" {
   description = "Id of the VPC."
@@ -40,7 +40,7 @@ variable "vpc_id" {
 
   validation {
     condition     = startswith(var.vpc_id, "vpc-")
-    error_message = "vpc_id \"${var.vpc_id}\" is not an id: type one that starts with vpc-, as the vpc stage puts it out."
+    error_message = "vpc_id \"${var.vpc_id}\" is not an id: type one that starts with vpc-, as the network stage puts it out."
   }
 }
 
@@ -50,7 +50,7 @@ variable "public_subnet_ids" {
 
   validation {
     condition     = length(distinct(var.public_subnet_ids)) >= 2 && alltrue([for id in var.public_subnet_ids : startswith(id, "subnet-")])
-    error_message = "public_subnet_ids needs the ids of at least two different subnets: type [\"subnet-…\", \"subnet-…\"], as the vpc stage puts them out."
+    error_message = "public_subnet_ids needs the ids of at least two different subnets: type [\"subnet-…\", \"subnet-…\"], as the network stage puts them out."
   }
 }
 
@@ -60,7 +60,7 @@ variable "app_security_group_id" {
 
   validation {
     condition     = startswith(var.app_security_group_id, "sg-")
-    error_message = "app_security_group_id \"${var.app_security_group_id}\" is not an id: type one that starts with sg-, as the vpc stage puts it out."
+    error_message = "app_security_group_id \"${var.app_security_group_id}\" is not an id: type one that starts with sg-, as the network stage puts it out."
   }
 }
 
