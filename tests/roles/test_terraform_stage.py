@@ -233,7 +233,15 @@ def former(stage: Stage) -> FormerStage:
     return FormerStage(stage)
 
 
-def test_state_follows_a_stage_that_has_another_name(former: FormerStage) -> None:
+@pytest.mark.parametrize("has_read", [False, True])
+def test_state_follows_a_stage_that_has_another_name(former: FormerStage, has_read: bool) -> None:
+    """Also on a machine that has asked for the outputs first, which connects it to the state's new place."""
+    if has_read:
+        (former.stage.source / ".terraform.lock.hcl").touch()
+        (former.stage.data / "providers").mkdir(parents=True)  # this stage has no provider, which would have one
+        code, output = former.stage.run("outputs", terraform_stage_names=["network"])
+        assert code != 0
+        assert "stage network has not been made yet" in output
     code, output = former.stage.run("former_names")
     assert code == 0, output
     assert "Stages that have other names now, with their states: vpc is network" in output
