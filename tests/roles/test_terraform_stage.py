@@ -192,6 +192,18 @@ def test_a_killed_terraforms_lock_does_not_stop_a_teardown(stage: Stage) -> None
     assert state["resources"] == []
 
 
+def test_a_provider_that_outlived_its_terraform_is_not_waited_for(stage: Stage) -> None:
+    """It would be, for an hour: it never ends, and does nothing more."""
+    environment = {**os.environ, "TF_DATA_DIR": str(stage.data), "TF_PLUGIN_MAGIC_COOKIE": "0"}
+    with subprocess.Popen(["sleep", "600"], env=environment) as provider:
+        try:
+            code, output = stage.run("main")
+        finally:
+            provider.kill()
+    assert code == 0, output
+    assert "No Terraform of an interrupted run" not in output
+
+
 class FormerStage:
     """The stage, made by a version of the project that called it vpc."""
 

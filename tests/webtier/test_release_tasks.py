@@ -27,6 +27,7 @@ FAILS = """
 
 
 def settings(directory: Path, *texts: str) -> dict[str, object]:
+    directory.mkdir()
     files = []
     for number, text in enumerate(texts):
         files.append(directory / f"{number}.yml")
@@ -42,7 +43,7 @@ def made(lab: Lab) -> str:
 
 @pytest.fixture
 def lab(host: Web, tmp_path: Path) -> Lab:
-    return host.become(**settings(tmp_path, MADE.replace("SAID", "first")))
+    return host.become(**settings(tmp_path / "first", MADE.replace("SAID", "first")))
 
 
 def test_tasks_are_done_before_the_release_is_served(lab: Lab, host: Web, tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_tasks_are_done_before_the_release_is_served(lab: Lab, host: Web, tmp_pa
 
     # Another version of the tasks is another release, though no file of the application is.
     before = lab.run("readlink", "/opt/web2py/applications/welcome")
-    host.become(**settings(tmp_path, MADE.replace("SAID", "second")))
+    host.become(**settings(tmp_path / "second", MADE.replace("SAID", "second")))
     assert made(lab) == "second"
     assert lab.run("readlink", "/opt/web2py/applications/welcome") != before
 
@@ -59,8 +60,8 @@ def test_tasks_are_done_before_the_release_is_served(lab: Lab, host: Web, tmp_pa
 def test_a_version_whose_tasks_fail_is_not_served(lab: Lab, tmp_path: Path) -> None:
     before = lab.run("readlink", "/opt/web2py/applications/welcome")
     with pytest.raises(LabError) as error:
-        lab.play(HOST, **settings(tmp_path, MADE.replace("SAID", "second"), FAILS))
-    advice = r'ERROR: .* could not do "Assets are built".*no such compiler.*Look at: .*1\.yml.*Type: the same again'
-    assert re.search(advice, str(error.value), re.DOTALL), error.value
+        lab.play(HOST, **settings(tmp_path / "second", MADE.replace("SAID", "second"), FAILS))
+    advice = r'ERROR: .* could not do "Assets are built".*no such compiler.*Look at: .*1\.yml.*Type: +the same again'
+    assert re.search(advice, str(error.value), re.DOTALL), str(error.value)
     assert made(lab) == "first"
     assert lab.run("readlink", "/opt/web2py/applications/welcome") == before
