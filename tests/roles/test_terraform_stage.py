@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import logging
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -229,10 +227,10 @@ class FormerStage:
     def remove(self, name: str) -> None:
         self.stage.client.delete_object(Bucket=self.stage.bucket, Key=f"{name}/terraform.tfstate")
 
-    def lock(self, who: str) -> None:
+    def lock(self, who: str, name: str = "vpc") -> None:
         lock = {"ID": "12345678-1234-1234-1234-123456789abc", "Who": who, "Created": "2026-01-01T12:00:00Z"}
         self.stage.client.put_object(
-            Bucket=self.stage.bucket, Key="vpc/terraform.tfstate.tflock", Body=json.dumps(lock).encode()
+            Bucket=self.stage.bucket, Key=f"{name}/terraform.tfstate.tflock", Body=json.dumps(lock).encode()
         )
 
     def keys(self) -> list[str]:
@@ -275,7 +273,8 @@ def test_a_renaming_that_was_interrupted_is_finished(former: FormerStage) -> Non
 
 
 def test_a_killed_terraforms_lock_follows_its_stage(former: FormerStage) -> None:
-    former.lock(f"{getpass.getuser()}@{platform.node()}")
+    me = subprocess.run("echo $(id -un)@$(uname -n)", shell=True, check=True, text=True, stdout=subprocess.PIPE)
+    former.lock(me.stdout.strip())
     code, output = former.stage.run("former_names")
     assert code == 0, output
     assert former.keys() == ["network/terraform.tfstate", LOCK]
@@ -285,12 +284,12 @@ def test_a_killed_terraforms_lock_follows_its_stage(former: FormerStage) -> None
 
 
 def test_a_state_that_another_machine_changes_is_not_renamed(former: FormerStage) -> None:
-    former.lock("ann@elsewhere")
+    former.lock("ann@elsewhere", "elb")
     code, output = former.stage.run("former_names")
     assert code != 0
-    assert "stage vpc, as an earlier version of this project called it, is locked by ann@elsewhere" in output
-    assert f"aws s3 rm s3://{former.stage.bucket}/vpc/terraform.tfstate.tflock" in output
-    assert former.keys() == ["vpc/terraform.tfstate", "vpc/terraform.tfstate.tflock"]
+    assert "stage elb, as an earlier version of this project called it, is locked by ann@elsewhere" in output
+    assert f"aws s3 rm s3://{former.stage.bucket}/elb/terraform.tfstate.tflock" in output
+    assert former.keys() == ["elb/terraform.tfstate.tflock", "vpc/terraform.tfstate"], "no other stage is, either"
 
 
 def test_of_two_different_states_none_is_lost(former: FormerStage) -> None:

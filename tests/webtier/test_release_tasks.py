@@ -19,10 +19,17 @@ MADE = """
     creates: static/made.txt
   become: true
 """
+# As long as nobody allows it.
 FAILS = """
-- name: Assets are built
-  ansible.builtin.command: sh -c 'echo no such compiler >&2; exit 1'
+- name: The page grows
+  ansible.builtin.shell: echo more >> {{ web2py_app_release_directory }}/static/made.txt
   changed_when: true
+  become: true
+
+- name: Assets are built
+  ansible.builtin.command: sh -c 'echo no such compiler; test -e /tmp/allowed'
+  changed_when: true
+  no_log: HIDDEN
 """
 
 
@@ -57,11 +64,21 @@ def test_tasks_are_done_before_the_release_is_served(lab: Lab, host: Web, tmp_pa
     assert lab.run("readlink", "/opt/web2py/applications/welcome") != before
 
 
-def test_a_version_whose_tasks_fail_is_not_served(lab: Lab, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_version_whose_tasks_fail_is_not_served(lab: Lab, host: Web, tmp_path: Path, hidden: bool) -> None:
     before = lab.run("readlink", "/opt/web2py/applications/welcome")
+    other = settings(tmp_path / "second", MADE.replace("SAID", "second"), FAILS.replace("HIDDEN", str(hidden)))
+    lab.run("rm", "-f", "/tmp/allowed")
     with pytest.raises(LabError) as error:
-        lab.play(HOST, **settings(tmp_path / "second", MADE.replace("SAID", "second"), FAILS))
-    advice = r'ERROR: .* could not do "Assets are built".*no such compiler.*Look at: .*1\.yml.*Type: +the same again'
+        lab.play(HOST, **other)
+    said = r"what it said is secret \(no_log\)" if hidden else "no such compiler"
+    advice = rf'ERROR: .* could not do "Assets are built".*{said}\n.*Look at: .*1\.yml.*Type: +the same again'
     assert re.search(advice, str(error.value), re.DOTALL), str(error.value)
+    assert ("no such compiler" in str(error.value)) != hidden
     assert made(lab) == "first"
     assert lab.run("readlink", "/opt/web2py/applications/welcome") == before
+
+    # What they left half-done is not gone on with.
+    lab.run("touch", "/tmp/allowed")
+    host.become(**other)
+    assert made(lab) == "second\nmore"
