@@ -15,7 +15,7 @@ type: stdout
 short_description: Ansible's default output, for a reader who sees it for the first time
 description:
   - A task that changed something is one line; one that found nothing to do is none. A C(debug) task is its message.
-  - A task whose name says how long it takes (it has C(takes) in it) is announced when it starts.
+  - A task with the variable C(story_announce) is announced when it starts; its name says how long it usually takes.
   - A task that waits says so at its first try and then every 30 seconds, instead of C(FAILED - RETRYING) after each;
     and whenever its result has another C(progress).
   - An error message with three parts (what failed, where to look, what to type) is printed as it is, and once.
@@ -69,7 +69,7 @@ class CallbackModule(DefaultCallback):
         """Say what is about to take long."""
         self._write_changes()
         super().v2_playbook_on_task_start(task, is_conditional)
-        if not self._display.verbosity and " takes " in self._title():
+        if not self._display.verbosity and task.vars.get("story_announce"):
             self._display.display(f"...      {self._title()}")
 
     def v2_playbook_on_include(self, included_file: Any) -> None:

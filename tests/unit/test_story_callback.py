@@ -20,12 +20,41 @@ PLAYBOOK = """
   tasks: *one_second
 """
 
+ANNOUNCED = """
+- name: Play
+  hosts: localhost
+  vars:
+    story_announce: true
+  tasks:
+    - name: What takes long, without the variable
+      ansible.builtin.set_fact: {one: 1}
+    - name: What {{ 'does' }} have the variable
+      ansible.builtin.set_fact: {one: 1}
+      vars:
+        story_announce: true
+    - name: What takes long, and needn't be said
+      ansible.builtin.set_fact: {one: 1}
+      vars:
+        story_announce: false
+"""
+
+
+def run(playbook: Path) -> list[str]:
+    """The lines that a run of it writes."""
+    command = [Path(sys.executable).parent / "ansible-playbook", playbook]
+    return subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
+
 
 def test_the_last_line_has_the_time_of_each_chapter(tmp_path: Path) -> None:
     (tmp_path / "play.yml").write_text(PLAYBOOK)
-    command = [Path(sys.executable).parent / "ansible-playbook", tmp_path / "play.yml"]
-    said = subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()[-1]
+    said = run(tmp_path / "play.yml")[-1]
     total, first, second = map(int, re.fullmatch(r"Took (\d+) s: First (\d+) s, Second (\d+) s", said).groups())
     assert first >= 2
     assert second >= 1
     assert total >= 3
+
+
+def test_a_task_is_announced_that_has_the_variable_itself(tmp_path: Path) -> None:
+    (tmp_path / "play.yml").write_text(ANNOUNCED)
+    said = [line for line in run(tmp_path / "play.yml") if line.startswith("...")]
+    assert said == ["...      What does have the variable"]
