@@ -24,6 +24,7 @@ options:
   name: {description: What it is called on the hosts., type: str, required: true}
   way_out: {description: Whether instances reach the internet., type: bool, required: true}
   scheduler: {description: "Which hosts run the scheduler: one, all or none.", type: str, required: true}
+  names_given: {description: "Whether the deployment sets C([host] names) itself.", type: bool, required: true}
 """
 RETURN = r"""
 notices:
@@ -33,6 +34,11 @@ notices:
   returned: always
 smoke_paths:
   description: Paths that the application says it is to be checked by, under C([web2py]) in C(private/appconfig.ini).
+  type: list
+  elements: str
+  returned: always
+host_names:
+  description: Names, or patterns of names, by which the application is asked, under C([host]) there.
   type: list
   elements: str
   returned: always
@@ -70,8 +76,16 @@ class Application:
     """The sources below `root`: path -> its syntax tree, and path -> the error of those that have none.
     And what its deployment says of it."""
 
-    def __init__(self, root: Path, way_out: bool = False, scheduler: str = "one", name: str = "welcome") -> None:
+    def __init__(
+        self,
+        root: Path,
+        way_out: bool = False,
+        scheduler: str = "one",
+        name: str = "welcome",
+        names_given: bool = False,
+    ) -> None:
         self.root, self.way_out, self.scheduler, self.name = root, way_out, scheduler, name
+        self.names_given = names_given
         self.trees: dict[str, ast.Module] = {}
         self.broken: dict[str, str] = {}
         for pattern in ("models/**/*.py", "controllers/*.py", "modules/**/*.py", "routes.py"):
@@ -311,6 +325,18 @@ def mails_of_auth(application: Application) -> str:
     )
 
 
+def every_name(application: Application) -> str:
+    """web2py's scaffolding lets every name pass: who asks for another's new password can say where its link leads."""
+    asks = any(name == "Auth" for _, name, _ in application.calls("models/"))
+    every = any(re.fullmatch("[*?:]+", name) for name in host_names(application.root))
+    if application.names_given or not (asks and every):
+        return ""
+    return (
+        "private/appconfig.ini lets Auth be asked by every name ([host] names has *). Here it answers 403 to all but "
+        "the load balancer's, domain_name and what else stands there: docs/your-application.md, Settings and secrets."
+    )
+
+
 def named_in_routes(tree: ast.Module) -> set[str]:
     """The applications that a routes.py speaks of, as far as they are in it literally."""
     found: set[str] = set()
@@ -356,20 +382,30 @@ def routes(application: Application) -> str:
 
 
 NOTICES: list[Callable[[Application], str]] = [
-    broken_modules, other_stores, capital_letters, mails_of_auth, cron, scheduler, talkers, disk_cache,
+    broken_modules, other_stores, capital_letters, mails_of_auth, every_name, cron, scheduler, talkers, disk_cache,
     kept_in_a_process, opened_uploads, wiki, routes,
 ]  # fmt: skip
 
 
-def smoke_paths(settings: Path) -> list[str]:
-    """See RETURN. What is no path is web2py's business, not ours."""
+def listed(root: Path, section: str, option: str) -> list[str]:
+    """The words of an option in the application's settings. What is no such file is web2py's business, not ours."""
     configuration = configparser.RawConfigParser(strict=False)
     try:
-        configuration.read(settings)
-        paths = configuration.get("web2py", "smoke_paths", fallback="")
+        configuration.read(root / "private/appconfig.ini")
+        words = configuration.get(section, option, fallback="")
     except (configparser.Error, UnicodeDecodeError):
         return []
-    return [path for path in re.split(r"[\s,]+", paths) if path]
+    return [word for word in re.split(r"[\s,]+", words) if word]
+
+
+def smoke_paths(root: Path) -> list[str]:
+    """See RETURN."""
+    return listed(root, "web2py", "smoke_paths")
+
+
+def host_names(root: Path) -> list[str]:
+    """See RETURN."""
+    return listed(root, "host", "names")
 
 
 def main() -> None:
@@ -379,10 +415,11 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "way_out": {"type": "bool", "required": True},
             "scheduler": {"type": "str", "required": True},
+            "names_given": {"type": "bool", "required": True},
         },
         supports_check_mode=True,
     )
-    settings = {option: module.params[option] for option in ("way_out", "scheduler", "name")}
+    settings = {option: module.params[option] for option in ("way_out", "scheduler", "name", "names_given")}
     application = Application(Path(module.params["src"]), **settings)
     wrong = list(errors(application))
     if wrong:
@@ -390,7 +427,8 @@ def main() -> None:
     module.exit_json(
         changed=False,
         notices=[notice for look in NOTICES if (notice := look(application))],
-        smoke_paths=smoke_paths(application.root / "private/appconfig.ini"),
+        smoke_paths=smoke_paths(application.root),
+        host_names=host_names(application.root),
     )
 
 

@@ -103,6 +103,15 @@ def test_each_instance_has_settings_secrets_and_packages(deployed: Project, ever
     assert list(said.values()) == [right] * SIZE
 
 
+def test_auth_is_asked_by_the_names_of_the_deployment_only(deployed: Project) -> None:
+    """The source lets every name pass."""
+    statuses = {
+        name: requests.get(f"{deployed.url}/default/about", headers={"Host": name}, timeout=30).status_code
+        for name in (host_of(deployed), "127.0.0.1", "evil.example.com", f"evil.{host_of(deployed)}")
+    }
+    assert list(statuses.values()) == [200, 200, 403, 403], statuses
+
+
 def files_with(text: str, directory: Path) -> set[Path]:
     found = set()
     for path in directory.rglob("*"):

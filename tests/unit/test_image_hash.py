@@ -21,6 +21,8 @@ NOT_IN_IT = {
     "web2py_app_source", "web2py_app_version", "web2py_app_release_only", "web2py_app_inventory",
     "web2py_app_internet_access", "web2py_app_db_host", "web2py_app_db_port", "web2py_app_db_name",
     "web2py_app_db_user", "web2py_app_db_password",
+    # In the content's hash: the load balancer's name, and domain_name.
+    "web2py_app_host_names",
     # In the content's hash: with the application's archive, and as the hash of what is in the parameter store.
     "web2py_app_config", "web2py_app_release_tasks", "web2py_app_secrets", "web2py_app_secret_values",
 }  # fmt: skip

@@ -10,6 +10,7 @@ from programs import as_module
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "plugins/modules/web2py_app_look.py"
+AUTH = 'auth = Auth(db, host_names=configuration.get("host.names"))\n'
 CONFIGURED = 'db = DAL(configuration.get("db.uri"), pool_size=1)\n'
 
 
@@ -36,7 +37,7 @@ def test_own_application_has_nothing_to_be_said(look: ModuleType) -> None:
     application = look.Application(ROOT / "files/web2py_app")
     assert list(look.errors(application)) == []
     assert [notice for notice in look.NOTICES if notice(application)] == []
-    paths = look.smoke_paths(ROOT / "files/web2py_app/private/appconfig.ini")
+    paths = look.smoke_paths(ROOT / "files/web2py_app")
     assert paths == ["/health", "/", "/date_time_only", "/date_time", "/latest_date_time"]
 
 
@@ -103,6 +104,10 @@ def test_what_is_not_looked_at_is_not_deployed(look: ModuleType, monkeypatch: py
             "models/db.py names a database in the source",
         ),
         ({"models__db": CONFIGURED + "auth = Auth(db)\n"}, "Auth without host_names"),
+        (
+            {"models__db": CONFIGURED + AUTH, "private__appconfig.ini": "[host]\nnames = localhost:*, *:*, *\n"},
+            "private/appconfig.ini lets Auth be asked by every name",
+        ),
         ({"cron__crontab": "# a comment\n\n0 1 * * * root *scripts/a.py\n"}, "cron/crontab has 1 jobs"),
         ({"models__db": CONFIGURED + "mail = auth.settings.mailer\n"}, "models/db.py may mail"),
         ({"modules__api": "import urllib.request\n"}, "modules/api.py may mail or ask others"),
@@ -140,7 +145,9 @@ def test_what_is_different_is_said(
         {"cron__crontab": "# nothing\n"},
         {"models__db": f"if gae:\n    db = DAL('google:datastore+ndb')\nelse:\n    {CONFIGURED}"},
         {"models__db": f"if gae:\n    db = DAL('firestore')\nelse:\n    {CONFIGURED}"},
-        {"models__db": CONFIGURED + 'auth = Auth(db, host_names=configuration.get("host.names"))\n'},
+        {"models__db": CONFIGURED + AUTH},
+        {"models__db": CONFIGURED + AUTH, "private__appconfig.ini": "[host]\nnames = localhost:*, *.example.com\n"},
+        {"models__db": CONFIGURED, "private__appconfig.ini": "[host]\nnames = *\n"},
         {"modules__a": "import requests_of_ours, urllib.parse\n"},
         {
             "models__db": CONFIGURED.replace("pool_size=1", "entity_quoting=False")
@@ -161,12 +168,19 @@ def test_what_is_as_on_one_machine_is_not_said(
 
 def test_deployment_has_a_say(look: ModuleType, application: Callable[..., Any]) -> None:
     app = application(
-        modules__api="import requests\n", models__s="from gluon.scheduler import Scheduler\nScheduler(db)\n"
+        modules__api="import requests\n",
+        models__s="from gluon.scheduler import Scheduler\nScheduler(db)\n",
+        models__u=AUTH,
     )
     assert "may mail or ask others" in look.talkers(app)
     app.way_out = True
     assert look.talkers(app) == ""
     assert look.scheduler(app) == ""
+    (app.root / "private").mkdir()
+    (app.root / "private/appconfig.ini").write_text("[host]\nnames = *\n")
+    assert "by every name" in look.every_name(app)
+    app.names_given = True
+    assert look.every_name(app) == ""
     app.scheduler = "none"
     assert "models/s.py has a scheduler" in look.scheduler(app)
 
@@ -181,9 +195,10 @@ def test_deployment_has_a_say(look: ModuleType, application: Callable[..., Any])
     ],
 )
 def test_paths_that_an_application_names(look: ModuleType, tmp_path: Path, settings: str, paths: list[str]) -> None:
-    (tmp_path / "appconfig.ini").write_text(settings)
-    assert look.smoke_paths(tmp_path / "appconfig.ini") == paths
-    assert look.smoke_paths(tmp_path / "nothing.ini") == []
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private/appconfig.ini").write_text(settings)
+    assert look.smoke_paths(tmp_path) == paths
+    assert look.smoke_paths(tmp_path / "nothing") == []
 
 
 @pytest.mark.parametrize(

@@ -23,3 +23,8 @@ def test_it_keeps_sessions(host):
 
 def test_it_is_ready(host):
     assert host.run("/usr/local/sbin/web2py-ready --within 7 http://127.0.0.1 /health").rc == 0
+
+
+def test_auth_may_be_asked_by_its_names(host):
+    settings = host.file("/opt/web2py/applications/shop/private/appconfig.ini").content_string
+    assert "[host]\nnames = shop.example.com, 127.0.0.1\n" in settings
