@@ -41,9 +41,10 @@ class Overload:
 
     def __str__(self) -> str:
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
+        refused = f", refused within {self.refused_ms:.0f} ms" if self.outcomes["503"] else ""
         return (
             f"{self.milliseconds:5g} ms  {self.capacity:6.0f}/s  {self.multiple}x  {100 * self.goodput:5.1f} %  "
-            f"refused within {self.refused_ms:5.0f} ms  ({outcomes})"
+            f"({outcomes}{refused})"
         )
 
 

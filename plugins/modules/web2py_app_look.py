@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import fnmatch
 import re
 import sys
 import tokenize
@@ -38,7 +39,9 @@ smoke_paths:
   elements: str
   returned: always
 host_names:
-  description: Names, or patterns of names, by which the application is asked, under C([host]) there.
+  description:
+    - Names, or patterns of names, by which the application is asked, under C([host]) there. Patterns come last.
+    - Those of any host (C(localhost)) and those that let every name pass (C(*)) are left out.
   type: list
   elements: str
   returned: always
@@ -70,6 +73,8 @@ PYTHON_OF_HOSTS = (3, 13)
 NOT_DEPLOYED = {"controllers/appadmin.py", "models/appadmin.py"}
 # What web2py's scaffolding connects to on Google's App Engine, and what holds nothing.
 ELSEWHERE = re.compile(r"^(firestore|gae|google:)|memory")
+# Names by which any host may ask itself.
+HOSTS_OWN = re.compile(r"(localhost|127\.[\d.*]+|\[?::1\]?)(:|$)")
 
 
 class Application:
@@ -183,6 +188,8 @@ def errors(application: Application) -> Iterator[str]:
             "private/appconfig.json would no longer be read: deployment writes private/appconfig.ini, which web2py "
             "prefers. Write the same as private/appconfig.ini."
         )
+    if error := settings_error(application):
+        yield error
 
 
 def is_sqlite(address: str | None) -> bool:
@@ -328,8 +335,7 @@ def mails_of_auth(application: Application) -> str:
 def every_name(application: Application) -> str:
     """web2py's scaffolding lets every name pass: who asks for another's new password can say where its link leads."""
     asks = any(name == "Auth" for _, name, _ in application.calls("models/"))
-    every = any(re.fullmatch("[*?:]+", name) for name in host_names(application.root))
-    if application.names_given or not (asks and every):
+    if application.names_given or not asks or not any(map(is_every, listed(application.root, "host", "names"))):
         return ""
     return (
         "private/appconfig.ini lets Auth be asked by every name ([host] names has *). Here it answers 403 to all but "
@@ -398,14 +404,30 @@ def listed(root: Path, section: str, option: str) -> list[str]:
     return [word for word in re.split(r"[\s,]+", words) if word]
 
 
+def settings_error(application: Application) -> str:
+    """web2py refuses the file as a whole, and the address of the database goes into it."""
+    try:
+        configparser.RawConfigParser().read(application.root / "private/appconfig.ini", encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        return f"private/appconfig.ini can't be read: {' '.join(str(error).split())}"
+    return ""
+
+
 def smoke_paths(root: Path) -> list[str]:
     """See RETURN."""
     return listed(root, "web2py", "smoke_paths")
 
 
+def is_every(name: str) -> bool:
+    """Whether this pattern of a name, as Auth takes them, lets a name pass that nobody has thought of."""
+    return any(fnmatch.fnmatchcase(f"any-name.invalid{port}", name) for port in ("", ":80", ":8000", ":8080"))
+
+
 def host_names(root: Path) -> list[str]:
-    """See RETURN."""
-    return listed(root, "host", "names")
+    """See RETURN. A pattern of localhost's would let `127.0.0.1:x@evil.example.com` pass."""
+    names = [name.lower() for name in listed(root, "host", "names")]
+    own = [name for name in names if not is_every(name) and not HOSTS_OWN.match(name)]
+    return sorted(own, key=lambda name: bool(re.search(r"[*?\[]", name)))
 
 
 def main() -> None:

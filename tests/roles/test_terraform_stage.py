@@ -47,6 +47,10 @@ PLAYBOOK = """
       ansible.builtin.include_role:
         name: terraform_stage
         tasks_from: "{{ tasks_from }}"
+
+    - name: What is known of it
+      ansible.builtin.debug:
+        msg: "known: {{ terraform_stage_outputs | default({}) | to_json }}"
 """
 
 
@@ -154,6 +158,14 @@ def stage(tmp_path: Path, caplog: pytest.LogCaptureFixture, request: pytest.Fixt
     finally:
         stage.kill()
         server.stop()
+
+
+def test_outputs_of_what_may_not_be_there(stage: Stage) -> None:
+    code, output = stage.run("known", terraform_stage_names=["network"])
+    assert code == 0, output
+    assert "known: {}" in output
+    assert stage.run("main")[0] == 0
+    assert 'known: {"network": {"made": "made"}}' in stage.run("known", terraform_stage_names=["network"])[1]
 
 
 RELEASED = "The lock of a Terraform that was killed on this machine is released"

@@ -52,6 +52,8 @@ def test_own_application_has_nothing_to_be_said(look: ModuleType) -> None:
             "models/db.py keeps its data in sqlite://storage.sqlite",
         ),
         ({"models__db": "db = DAL()\n"}, "sqlite://dummy.db"),
+        ({"private__appconfig.ini": "name = shop\n"}, "private/appconfig.ini can't be read: File contains no section"),
+        ({"private__appconfig.ini": "[a]\nb = 1\nB = 2\n"}, "option 'b' in section 'a' already exists"),
         ({"models__db": 'db = DAL(uri="sqlite://a.db", pool_size=1)\n'}, "sqlite://a.db"),
         (
             {"models__a": CONFIGURED, "models__b": 'if local:\n    db = DAL("sqlite://a.db")\nelse:\n    db = DAL()\n'},
@@ -199,6 +201,31 @@ def test_paths_that_an_application_names(look: ModuleType, tmp_path: Path, setti
     (tmp_path / "private/appconfig.ini").write_text(settings)
     assert look.smoke_paths(tmp_path) == paths
     assert look.smoke_paths(tmp_path / "nothing") == []
+
+
+@pytest.mark.parametrize(
+    ("names", "own", "every"),
+    [
+        ("", [], False),
+        ("localhost:*, 127.0.0.1:*, *:*, *", [], True),
+        ("localhost, 127.0.0.1, [::1]:8000, 127.*", [], False),
+        ("*.shop.example.com,\n    Shop.example.com", ["shop.example.com", "*.shop.example.com"], False),
+        (
+            "localhost-shop.example.com, shop.example.com:8000",
+            ["localhost-shop.example.com", "shop.example.com:8000"],
+            False,
+        ),
+        ("?*.*", [], True),
+        ("*:8000", [], True),
+        ("[!x]*", [], True),
+    ],
+)
+def test_names_that_an_application_has_of_its_own(
+    look: ModuleType, application: Callable[..., Any], names: str, own: list[str], every: bool
+) -> None:
+    app = application(models__db=AUTH, **{"private__appconfig.ini": f"[host]\nnames = {names}\n"})
+    assert look.host_names(app.root) == own
+    assert bool(look.every_name(app)) == every
 
 
 @pytest.mark.parametrize(

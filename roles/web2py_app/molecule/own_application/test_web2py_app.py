@@ -27,4 +27,4 @@ def test_it_is_ready(host):
 
 def test_auth_may_be_asked_by_its_names(host):
     settings = host.file("/opt/web2py/applications/shop/private/appconfig.ini").content_string
-    assert "[host]\nnames = shop.example.com, 127.0.0.1\n" in settings
+    assert "[host]\nnames = probe.example.com, *.probe.example.com, shop.example.com, 127.0.0.1\n" in settings
