@@ -24,7 +24,7 @@ description:
 options:
   path: {description: The file. It is made where there is none., type: path, required: true}
   settings:
-    description: C({section: {option: value}}). A list becomes its members with commas between them.
+    description: "C({section: {option: value}}). A list becomes its members with commas between them."
     type: dict
     default: {}
   secrets:
@@ -34,7 +34,7 @@ options:
     type: dict
     default: {}
   values:
-    description: C({name: value}) of secrets.
+    description: "C({name: value}) of secrets."
     type: dict
     default: {}
 extends_documentation_fragment: [ansible.builtin.files]
