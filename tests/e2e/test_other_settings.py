@@ -69,11 +69,12 @@ def test_settings_and_secrets_of_the_application(deployed: Project, tmp_path: Pa
     assert "web2py_app_secrets names smtp_login" in refused.output
     assert "make secret ARGS='-e secret=smtp_login'" in refused.output
     secret = tmp_path / "login"
-    for value in ("ada:50%;#secret", "ada:another secret"):
+    # A chapter alone looks whether the host has what the image is to have. Of a secret, it can't see that.
+    for value, chapters in {"ada:50%;#secret": ["deploy"], "ada:another secret": ["bake", "fleet", "refresh"]}.items():
         secret.write_text(f"{value}\n")
         kept = succeeded(deployed.playbook("playbooks/secret.yml", secret="smtp_login", file=secret))
-        changed = succeeded(deployed.playbook("playbooks/deploy.yml"))
-        assert value.split(":")[1] not in kept.output + changed.output
+        changed = [succeeded(deployed.playbook(f"playbooks/{chapter}.yml")).output for chapter in chapters]
+        assert value.split(":")[1] not in "".join([kept.output, *changed])
         # The old one finishes its requests first.
         wait_until(lambda: len(fleet(deployed)) == 1, 300, what="one instance is left")
         (instance,) = fleet(deployed)
