@@ -5,6 +5,7 @@ So defaults/main.yml and meta/argument_specs.yml say all that a role needs, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ INCLUDES = {"include_tasks", "import_tasks", "include_vars"}
 # What Ansible knows of itself. Not playbook_dir: what is there belongs to the playbooks.
 ANSIBLES_OWN = {"item", "omit", "hostvars", "groups", "role_path"}
 ANSIBLES_PREFIXES = ("ansible_", "inventory_")
+# What an expression doesn't name as a variable: hostvars.localhost.name, hostvars['a']['name'], lookup('vars', 'name').
+INDIRECT = re.compile(
+    r"""(?:hostvars(?:\.\w+|\[[^]]+\])(?:\.|\[["'])|["'](?:ansible\.builtin\.)?vars["'], *["'])(\w+)"""
+)
 # Expressions without braces.
 CONDITIONS = {"when", "until", "changed_when", "failed_when", "break_when", "that", "unless"}
 
@@ -115,7 +120,8 @@ def reads(path: Path) -> set[str]:
     """Names of the variables in the file's templates and conditions."""
     text = path.read_text()
     templates = [text] if path.suffix != ".yml" else expressions(yaml.safe_load(text))
-    return {name for template in templates for name in meta.find_undeclared_variables(JINJA.parse(template))}
+    names = {name for template in templates for name in meta.find_undeclared_variables(JINJA.parse(template))}
+    return names | set(re.findall(INDIRECT, text))
 
 
 def expressions(content: Any, key: str = "") -> Iterator[str]:
