@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import wrk
 from benchmarks.lab import PROJECT_ROOT, Lab, wait_until
-from loadtest.measurements import read_answers
+from loadtest.measurements import Answer, read_answers
 
 HERE = Path(__file__).parent
 IN_TIME = 2000  # ms
@@ -58,7 +58,11 @@ def measure(lab: Lab, milliseconds: float, multiple: int, seconds: int) -> Overl
         command = [sys.executable, "-m", "loadtest.open_loop", lab.url, "--path", f"/default/work/{milliseconds}"]
         command += ["--phase", f"{multiple * capacity:.0f}:{seconds}", "--output", str(file)]
         subprocess.run(command, cwd=PROJECT_ROOT, check=True, stdout=subprocess.DEVNULL)
-        answers = read_answers(file)
+        return sum_up(read_answers(file), milliseconds, multiple, capacity, seconds)
+
+
+def sum_up(answers: Sequence[Answer], milliseconds: float, multiple: int, capacity: float, seconds: int) -> Overload:
+    """What became of the requests of so many seconds."""
     served = sum(answer.outcome == "200" and answer.latency < IN_TIME for answer in answers)
     refused = sorted(answer.latency for answer in answers if answer.outcome == "503") or [0.0]
     return Overload(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks import measure, wrk
+from benchmarks import measure, overload, wrk
+from loadtest.measurements import Answer
 
 GOOD = """Running 4s test @ http://172.18.0.3:8001/date_time
   1 threads and 100 connections
@@ -57,3 +58,13 @@ def test_medians_and_gain() -> None:
     }
     (line,) = (line for line in measure.table(results).splitlines() if line.startswith("  ours"))
     assert line.split() == ["ours", "300", "4.0", "5", "2.00", "3.00"]
+
+
+def test_who_is_served_too_late_under_overload_is_not_served() -> None:
+    served = [Answer(0.1, latency, "200") for latency in (5, 1999, 2001)]
+    refused = [Answer(0.1, float(latency), "503") for latency in range(100)]
+    found = overload.sum_up([*served, *refused, Answer(0.2, 9, "502")], 1.5, 4, capacity=2, seconds=2)
+    assert found.goodput == 0.5
+    assert found.refused_ms == 98
+    assert str(found) == "  1.5 ms       2/s  4x   50.0 %  (3 200, 1 502, 100 503, refused within 98 ms)"
+    assert "refused" not in str(overload.sum_up(served, 1.5, 2, capacity=2, seconds=2))
