@@ -43,7 +43,8 @@ class Overload:
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
         refused = f", refused within {self.refused_ms:.0f} ms" if self.outcomes["503"] else ""
         return (
-            f"{self.milliseconds:5g} ms  {self.capacity:6.0f}/s  {self.multiple}x  {100 * self.goodput:5.1f} %  "
+            f"{self.milliseconds:5g} ms, with all around it {1000 * CORES / self.capacity:4.1f}  "
+            f"{self.capacity:6.0f}/s  {self.multiple}x  {100 * self.goodput:5.1f} %  "
             f"({outcomes}{refused})"
         )
 

@@ -66,5 +66,8 @@ def test_who_is_served_too_late_under_overload_is_not_served() -> None:
     found = overload.sum_up([*served, *refused, Answer(0.2, 9, "502")], 1.5, 4, capacity=2, seconds=2)
     assert found.goodput == 0.5
     assert found.refused_ms == 98
-    assert str(found) == "  1.5 ms       2/s  4x   50.0 %  (3 200, 1 502, 100 503, refused within 98 ms)"
+    assert (
+        str(found)
+        == "  1.5 ms, with all around it 250.0       2/s  4x   50.0 %  (3 200, 1 502, 100 503, refused within 98 ms)"
+    )
     assert "refused" not in str(overload.sum_up(served, 1.5, 2, capacity=2, seconds=2))
