@@ -49,7 +49,7 @@ def essential() -> list[list[Group]]:
     """The steps of what is marked so. It has two groups at a time, as small machines have two cores."""
     return [
         [[TESTS / "lint"], [TESTS / "unit"]],
-        [[TESTS / "e2e/test_main_job.py"], [TESTS / "localcloud"]],
+        [[TESTS / "e2e/test_main_job.py"], [TESTS / "localcloud", TESTS / "roles"]],
     ]
 
 

@@ -1,7 +1,8 @@
 """The order of the tests: what is quick and says the most comes first, and a failed lint ends the run there.
 
 Which of them `make test` runs: those with the mark `essential`. All of lint and unit have it, the others where they say
-so themselves: one for each promise of the local cloud that the main job stands on, and the main job itself.
+so themselves: one for each promise of the local cloud that the main job stands on, what is quick of the roles' tests,
+and the main job itself.
 """
 
 import os

@@ -1,7 +1,8 @@
-"""`make management`: what its README says, typed at its shell. What can't be downloaded everywhere is provided."""
+"""The management image, by the commands of its README. What can't be downloaded everywhere is provided."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,42 +13,26 @@ from pathlib import Path
 import pytest
 from project_copy import PROJECT_ROOT, Project
 from stack import assert_nothing_is_left, docker
+from waiting import wait_until
 
 from localcloud.base_images import EXTRA_CA_CERTIFICATES
 
-# As far as the network, in which a machine boots that can be logged in to. The chapters after it need nothing else of
-# the container, and are what the other tests run.
+README = (PROJECT_ROOT / "management/README.md").read_text()
+# What is typed there: the command that deploys, the ones beside it; the shell's is below.
+DEPLOY, *BESIDE = [
+    command
+    for block in re.findall(r"^```console\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[:2]
+    for command in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+]
+STAYS = "The local cloud runs until this container is stopped"
 TYPED = """
 set -eux
-for chapter in local_cloud state network; do ansible-playbook playbooks/$chapter.yml {variables}; done
-python machine.py
+ansible-playbook playbooks/local_cloud.yml {variables}
 ansible-playbook teardown.yml {variables}
 """
-MACHINE = """
-import socket, time, boto3
-ec2 = boto3.client("ec2", "us-east-1", endpoint_url="http://127.0.0.1:{port}",
-                   aws_access_key_id="test", aws_secret_access_key="test")
-(vpc,) = ec2.describe_vpcs(Filters=[dict(Name="tag:Project", Values=["web2py"])])["Vpcs"]
-in_vpc = [dict(Name="vpc-id", Values=[vpc["VpcId"]])]
-subnet = ec2.describe_subnets(Filters=in_vpc)["Subnets"][0]["SubnetId"]
-group = ec2.create_security_group(GroupName="login", Description="login", VpcId=vpc["VpcId"])["GroupId"]
-ec2.authorize_security_group_ingress(GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp=vpc["CidrBlock"])
-image = ec2.describe_images(Owners=["136693071363"])["Images"][0]["ImageId"]
-(instance,) = ec2.run_instances(ImageId=image, SubnetId=subnet, SecurityGroupIds=[group], InstanceType="t3.micro",
-                                MinCount=1, MaxCount=1)["Instances"]
-for second in range(120):
-    try:
-        print("greeted with", socket.create_connection((instance["PrivateIpAddress"], 22), 5).recv(8))
-        break
-    except OSError:
-        time.sleep(1)
-ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
-ec2.get_waiter("instance_terminated").wait(InstanceIds=[instance["InstanceId"]], WaiterConfig=dict(Delay=1))
-ec2.delete_security_group(GroupId=group)
-"""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def provided(project: Project) -> None:
     """In management/provided/ what `make` has found its way to, whatever way that was on this machine."""
     directory = project.root / "management/provided"
@@ -83,16 +68,55 @@ def options(project: Project) -> Iterator[str]:
         docker("rm", "--force", container)
 
 
-def test_local_cloud_is_deployed_and_removed_from_inside(project: Project, provided: None, options: str) -> None:
-    variables = f"-e localcloud_port={project.port} -e vpc_cidr={project.cidr}"
+@pytest.fixture
+def variables(project: Project) -> str:
+    return f"-e localcloud_port={project.port} -e vpc_cidr={project.cidr}"
+
+
+def in_terminal(command: str) -> list[str]:
+    return ["script", "--quiet", "--return", "--flush", "--command", command, "/dev/null"]
+
+
+def test_one_command_deploys(project: Project, provided: None, options: str, variables: str, tmp_path: Path) -> None:
+    container = f"web2py-{project.port}"  # `web2py` may be the user's
+
+    def as_shown(command: str) -> str:
+        renamed = re.sub(r"(--name|exec|stop) web2py\b", rf"\1 {container}", command).rstrip()
+        return renamed.replace("docker run", f"docker run {options}")
+
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        deploying = subprocess.Popen(
+            in_terminal(f"{as_shown(DEPLOY)} {variables}"),
+            cwd=project.root, env=os.environ | {"SHELL": "/bin/bash"},
+            stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        wait_until(
+            lambda: STAYS in output.read_text() or deploying.poll() is not None, timeout=1800, interval=1, what=STAYS
+        )
+        assert deploying.poll() is None, output.read_text()[-4000:]
+        ask, tear_down, stop = map(as_shown, BESIDE)
+        shown = subprocess.run(ask, shell=True, cwd=project.root, check=True, text=True, capture_output=True).stdout
+        assert json.loads(shown)["date_time"]
+        done = subprocess.run(
+            f"{tear_down} {variables}", shell=True, cwd=project.root, check=False, text=True, capture_output=True
+        )
+        assert done.returncode == 0, done.stdout[-4000:]
+        assert_nothing_is_left(project)
+        subprocess.run(stop, shell=True, check=True, capture_output=True)
+        deploying.wait(60)
+        assert container not in docker("ps", "--all", "--format", "{{.Names}}").split()
+    finally:
+        deploying.kill()
+
+
+def test_shell_has_all_tools(project: Project, provided: None, options: str, variables: str) -> None:
     (project.root / "typed.sh").write_text(TYPED.format(variables=variables))
-    (project.root / "machine.py").write_text(MACHINE.format(port=project.port))
-    # A shell with a terminal, as a user has it.
     done = subprocess.run(
-        ["script", "--quiet", "--return", "--command", f"make management ARGS='{options}'", "/dev/null"],
+        in_terminal(f"make management ARGS='{options}'"),
         cwd=project.root, env=os.environ | {"SHELL": "/bin/bash"}, input="bash typed.sh < /dev/null; exit $?\n",
         text=True, check=False, capture_output=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
-    assert "greeted with b'SSH-2.0-'" in done.stdout, done.stdout[-4000:]
     assert_nothing_is_left(project)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.essential
+
 NOWHERE = "192.0.2.1"  # a host that nobody has
 
 # (Whatever is given for a string can be made one, and the role web2py has nothing else.)

@@ -12,6 +12,8 @@ import pytest
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 # uWSGI is compiled once on a machine. What needs none comes first: another group of tests does it meanwhile.
 WITHOUT_UWSGI = {"nginx", "web2py"}
+# A minute, most of it the container's boot: it shows in the main job that roles can be tried alone at all.
+QUICKEST = ROLES / "nginx/molecule/default"
 SCENARIOS = sorted(
     (path.parent for path in ROLES.glob("*/molecule/*/molecule.yml")),
     key=lambda scenario: (scenario.parents[1].name not in WITHOUT_UWSGI, scenario),
@@ -20,7 +22,14 @@ SCENARIOS = sorted(
 
 @pytest.mark.parametrize(
     "scenario",
-    [pytest.param(scenario, id=f"{scenario.parents[1].name}-{scenario.name}") for scenario in SCENARIOS],
+    [
+        pytest.param(
+            scenario,
+            id=f"{scenario.parents[1].name}-{scenario.name}",
+            marks=[pytest.mark.essential] if scenario == QUICKEST else [],
+        )
+        for scenario in SCENARIOS
+    ],
 )
 def test_scenario(scenario: Path, tmp_path: Path) -> None:
     programs = Path(sys.executable).parent

@@ -1,0 +1,6 @@
+#!/bin/sh
+# Deploy to the local cloud, and stay: its process lives as long as this container. Arguments go to ansible-playbook.
+set -e
+ansible-playbook site.yml "$@"
+echo 'The local cloud runs until this container is stopped (Ctrl-C); in another terminal: docker exec -it web2py bash'
+exec sleep infinity
