@@ -23,6 +23,7 @@ from loadtest.measurements import Answer, read_answers
 HERE = Path(__file__).parent
 IN_TIME = 2000  # ms
 CORES = 0.5
+PERIOD = 100_000  # us, in each of which the host has its share
 CAPACITY_SECONDS = 10
 MULTIPLES = (2, 4)
 
@@ -90,13 +91,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("Setting up a host ...", flush=True)
         lab.play(
             HERE / "host.yml",
-            web2py_app_source=str(HERE / "contenders/busy"),
+            web2py_app_source=str(HERE / "busy"),
             web2py_app_smoke_paths=["/"],
             web2py_app_sessions="files",
             web2py_app_tickets="files",
             web2py_app_uploads="local",
         )
-        subprocess.run(["docker", "update", "--cpus", str(CORES), lab.name], check=True, stdout=subprocess.DEVNULL)
+        lab.host.update(cpu_period=PERIOD, cpu_quota=int(CORES * PERIOD))
         wait_until(lambda: lab.run("curl", "--silent", "http://127.0.0.1/") == "busy", "the host serves")
         for _round in range(options.rounds):
             for milliseconds in options.milliseconds:

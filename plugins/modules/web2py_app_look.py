@@ -79,7 +79,7 @@ HOSTS_OWN = re.compile(r"(localhost|127\.[\d.*]+|\[?::1\]?)(:|$)")
 
 class Application:
     """The sources below `root`: path -> its syntax tree, and path -> the error of those that have none.
-    And what its deployment says of it."""
+    Its settings, and what keeps web2py from reading them. And what its deployment says of it."""
 
     def __init__(
         self,
@@ -98,6 +98,20 @@ class Application:
                 name = path.relative_to(root).as_posix()
                 if name not in NOT_DEPLOYED:
                     self._parse(path, name)
+        self.settings = configparser.RawConfigParser()
+        self.settings_error = self._read_settings()
+
+    def _read_settings(self) -> str:
+        """web2py refuses the file as a whole, and the address of the database goes into it."""
+        try:
+            self.settings.read(self.root / "private/appconfig.ini", encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError) as error:
+            return f"private/appconfig.ini can't be read: {' '.join(str(error).split())}"
+        return ""
+
+    def listed(self, section: str, option: str) -> list[str]:
+        """The words of a setting."""
+        return [word for word in re.split(r"[\s,]+", self.settings.get(section, option, fallback="")) if word]
 
     def _parse(self, path: Path, name: str) -> None:
         try:
@@ -188,8 +202,8 @@ def errors(application: Application) -> Iterator[str]:
             "private/appconfig.json would no longer be read: deployment writes private/appconfig.ini, which web2py "
             "prefers. Write the same as private/appconfig.ini."
         )
-    if error := settings_error(application):
-        yield error
+    if application.settings_error:
+        yield application.settings_error
 
 
 def is_sqlite(address: str | None) -> bool:
@@ -335,7 +349,7 @@ def mails_of_auth(application: Application) -> str:
 def every_name(application: Application) -> str:
     """web2py's scaffolding lets every name pass: who asks for another's new password can say where its link leads."""
     asks = any(name == "Auth" for _, name, _ in application.calls("models/"))
-    if application.names_given or not asks or not any(map(is_every, listed(application.root, "host", "names"))):
+    if application.names_given or not asks or not any(map(is_every, application.listed("host", "names"))):
         return ""
     return (
         "private/appconfig.ini lets Auth be asked by every name ([host] names has *). Here it answers 403 to all but "
@@ -393,29 +407,9 @@ NOTICES: list[Callable[[Application], str]] = [
 ]  # fmt: skip
 
 
-def listed(root: Path, section: str, option: str) -> list[str]:
-    """The words of an option in the application's settings. What is no such file is web2py's business, not ours."""
-    configuration = configparser.RawConfigParser(strict=False)
-    try:
-        configuration.read(root / "private/appconfig.ini")
-        words = configuration.get(section, option, fallback="")
-    except (configparser.Error, UnicodeDecodeError):
-        return []
-    return [word for word in re.split(r"[\s,]+", words) if word]
-
-
-def settings_error(application: Application) -> str:
-    """web2py refuses the file as a whole, and the address of the database goes into it."""
-    try:
-        configparser.RawConfigParser().read(application.root / "private/appconfig.ini", encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
-        return f"private/appconfig.ini can't be read: {' '.join(str(error).split())}"
-    return ""
-
-
-def smoke_paths(root: Path) -> list[str]:
+def smoke_paths(application: Application) -> list[str]:
     """See RETURN."""
-    return listed(root, "web2py", "smoke_paths")
+    return application.listed("web2py", "smoke_paths")
 
 
 def is_every(name: str) -> bool:
@@ -423,9 +417,9 @@ def is_every(name: str) -> bool:
     return any(fnmatch.fnmatchcase(f"any-name.invalid{port}", name) for port in ("", ":80", ":8000", ":8080"))
 
 
-def host_names(root: Path) -> list[str]:
+def host_names(application: Application) -> list[str]:
     """See RETURN. A pattern of localhost's would let `127.0.0.1:x@evil.example.com` pass."""
-    names = [name.lower() for name in listed(root, "host", "names")]
+    names = [name.lower() for name in application.listed("host", "names")]
     own = [name for name in names if not is_every(name) and not HOSTS_OWN.match(name)]
     return sorted(own, key=lambda name: bool(re.search(r"[*?\[]", name)))
 
@@ -449,8 +443,8 @@ def main() -> None:
     module.exit_json(
         changed=False,
         notices=[notice for look in NOTICES if (notice := look(application))],
-        smoke_paths=smoke_paths(application.root),
-        host_names=host_names(application.root),
+        smoke_paths=smoke_paths(application),
+        host_names=host_names(application),
     )
 
 

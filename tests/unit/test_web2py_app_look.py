@@ -37,7 +37,7 @@ def test_own_application_has_nothing_to_be_said(look: ModuleType) -> None:
     application = look.Application(ROOT / "files/web2py_app")
     assert list(look.errors(application)) == []
     assert [notice for notice in look.NOTICES if notice(application)] == []
-    paths = look.smoke_paths(ROOT / "files/web2py_app")
+    paths = look.smoke_paths(application)
     assert paths == ["/health", "/", "/date_time_only", "/date_time", "/latest_date_time"]
 
 
@@ -173,13 +173,12 @@ def test_deployment_has_a_say(look: ModuleType, application: Callable[..., Any])
         modules__api="import requests\n",
         models__s="from gluon.scheduler import Scheduler\nScheduler(db)\n",
         models__u=AUTH,
+        **{"private__appconfig.ini": "[host]\nnames = *\n"},
     )
     assert "may mail or ask others" in look.talkers(app)
     app.way_out = True
     assert look.talkers(app) == ""
     assert look.scheduler(app) == ""
-    (app.root / "private").mkdir()
-    (app.root / "private/appconfig.ini").write_text("[host]\nnames = *\n")
     assert "by every name" in look.every_name(app)
     app.names_given = True
     assert look.every_name(app) == ""
@@ -193,14 +192,14 @@ def test_deployment_has_a_say(look: ModuleType, application: Callable[..., Any])
         ("[web2py]\nsmoke_paths = /, /shop\n", ["/", "/shop"]),
         ("[web2py]\nsmoke_paths =\n  /\n  /shop\n", ["/", "/shop"]),
         ("[app]\nname = a\n", []),
-        ("no section\n", []),
+        (None, []),
     ],
 )
-def test_paths_that_an_application_names(look: ModuleType, tmp_path: Path, settings: str, paths: list[str]) -> None:
-    (tmp_path / "private").mkdir()
-    (tmp_path / "private/appconfig.ini").write_text(settings)
-    assert look.smoke_paths(tmp_path) == paths
-    assert look.smoke_paths(tmp_path / "nothing") == []
+def test_paths_that_an_application_names(
+    look: ModuleType, application: Callable[..., Any], settings: str | None, paths: list[str]
+) -> None:
+    files = {"private__appconfig.ini": settings} if settings is not None else {}
+    assert look.smoke_paths(application(**files)) == paths
 
 
 @pytest.mark.parametrize(
@@ -224,7 +223,7 @@ def test_names_that_an_application_has_of_its_own(
     look: ModuleType, application: Callable[..., Any], names: str, own: list[str], every: bool
 ) -> None:
     app = application(models__db=AUTH, **{"private__appconfig.ini": f"[host]\nnames = {names}\n"})
-    assert look.host_names(app.root) == own
+    assert look.host_names(app) == own
     assert bool(look.every_name(app)) == every
 
 
