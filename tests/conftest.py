@@ -7,6 +7,7 @@ and the main job itself.
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,13 @@ for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
 LAST_LINES = 200  # of a log, beside a failure
 ORDER = ("lint", "unit", "loadtest", "localcloud", "roles", "webtier", "e2e", "applications")
+
+
+def pytest_configure() -> None:
+    """Who ends a run (`timeout`, a closed terminal) has what was started for it removed, as with Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
 
 
 def part(item: pytest.Item) -> str:
