@@ -27,7 +27,7 @@ def test_sized_by_the_host(probe: Lab) -> None:
     cores = int(probe.run("nproc"))
     assert len(processes(probe)) == 2 * cores
     memory = int(probe.run("sed", "-n", r"s/^MemTotal: *\([0-9]*\) kB/\1/p", "/proc/meminfo")) // 1024
-    bound = int(probe.run("cat", "/run/uwsgi/size").strip().removeprefix("UWSGI_RELOAD_ON_RSS="))
+    bound = int(probe.run("cat", "/run/uwsgi/size").strip().removeprefix("PROCESS_MIB="))
     assert bound == pytest.approx(memory / 10 / (2 * cores), abs=1)
 
 
@@ -138,7 +138,7 @@ def test_hanging_process_is_replaced(probe: Lab) -> None:
 
 
 def test_leaking_process_is_replaced(probe: Lab) -> None:
-    bound = int(probe.run("cat", "/run/uwsgi/size").strip().removeprefix("UWSGI_RELOAD_ON_RSS="))
+    bound = int(probe.run("cat", "/run/uwsgi/size").strip().removeprefix("PROCESS_MIB="))
     before = processes(probe)
     assert max(before.values()) < bound
     with Load(f"{probe.url}/default/index", clients=2) as others:

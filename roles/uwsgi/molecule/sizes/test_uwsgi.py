@@ -9,7 +9,7 @@ def test_one_process_for_each_core(host):
 def test_a_process_may_take_its_part_of_half_the_memory(host):
     total = int(host.check_output("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"))
     limit = total * 50 // 100 // 1024 // int(host.check_output("nproc"))
-    assert host.file("/run/other/size").content_string.strip() == f"UWSGI_RELOAD_ON_RSS={limit}"
+    assert host.file("/run/other/size").content_string.strip() == f"PROCESS_MIB={limit}"
 
 
 def test_sockets_are_where_they_are_wanted(host):
