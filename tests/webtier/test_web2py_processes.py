@@ -148,6 +148,16 @@ def test_leaking_process_is_replaced(probe: Lab) -> None:
     assert set(others.answers) == {200}
 
 
+def test_process_that_was_large_for_a_moment_stays(probe: Lab) -> None:
+    bound = int(probe.run("cat", "/run/uwsgi/size").strip().removeprefix("PROCESS_MIB="))
+    before = processes(probe)
+    # All at once, or one process might get each of them.
+    with Load(f"{probe.url}/default/swell/{bound}", clients=2 * len(before)) as load:
+        wait_until(lambda: load.answers[200] > 10 * len(before), "each has been large")
+    assert set(load.answers) == {200}
+    assert set(processes(probe)) == set(before)
+
+
 @pytest.mark.parametrize("service", ["uwsgi-web2py", "nginx"])
 def test_reload_fails_no_request(probe: Lab, service: str) -> None:
     # nginx closes idle connections when it is reloaded; whoever is about to use one opens another.

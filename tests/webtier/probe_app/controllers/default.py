@@ -120,6 +120,11 @@ def leak():
     return "leaked"
 
 
+def swell():
+    """As large as `leak`, and then no more."""
+    return str(len("x" * (1024 * 1024 * int(request.args(0)))))
+
+
 def __private():
     return "not an action"
 
