@@ -85,6 +85,7 @@ def refused(project: Project, *arguments: str, inventory: str = "inventory/local
         ("web2py_app_uploads=disk", ["web2py_app_uploads", "database", "local"]),
         ("web2py_app_uploads=s3", ["web2py_app_uploads", "private_subnet_egress: s3"]),
         ("web2py_app_session_days=0 web2py_app_ticket_days=0", ["web2py_app_session_days", "1-3650"]),
+        ("web2py_app_host_names=shop.example.com", ["web2py_app_host_names", "web2py_app_config: {host: {names"]),
         ("instance_type=t4g.micro db_engine_version=16", ["ARM", "PostgreSQL 17 only"]),
     ],
 )

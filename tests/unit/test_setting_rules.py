@@ -19,6 +19,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 from programs import TERRAFORM
 
@@ -29,6 +30,7 @@ STAGES = {
     "hosts": "playbooks/hosts.yml",
     "fleet": "playbooks/tasks/fleet.yml",
 }
+HOST_ROLES = ("web2py", "uwsgi", "nginx", "web2py_app", "migration")
 # What a deployment knows that has got so far.
 WORLD = {
     "project_root": str(ROOT),
@@ -272,6 +274,43 @@ SERVER = "127.0.0.1:8888"
 def test_what_no_stage_gets(settings: dict[str, Any], setting: str, value: Any, refused: bool) -> None:
     """It is written into files on the hosts, and nothing but what it is for can be."""
     assert refused_by_preflight({**settings, setting: value}, setting) == refused
+
+
+def test_what_playbooks_set_is_not_for_users(settings: dict[str, Any]) -> None:
+    """Their list has all of it: variables of plays, of files of variables and of facts that are a role's."""
+    named = set(settings["__preflight_set_by_playbooks"])
+    found: set[str] = set()
+    for file in sorted((ROOT / "playbooks").rglob("*.yml")):
+        if "group_vars" not in file.parts:
+            found |= set(names_set_in(yaml.safe_load(file.read_text())))
+    roles = {variable for role in HOST_ROLES for variable in inputs_of(role)}
+    assert named == found & roles - {"web2py_app_archive"}  # which the role itself makes, on this machine
+    init_plugin_loader()
+    (rule,) = [rule["holds"] for rule in settings["__preflight_rules"] if "set_by_user" in rule["holds"]]
+    assert Templar(DataLoader(), settings).template(rule)
+    for name in named:
+        assert not Templar(DataLoader(), {**settings, name: "anything"}).template(rule), name
+
+
+def inputs_of(role: str) -> Iterator[str]:
+    """Variables that a role may be given, of all of its entry points."""
+    specs = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"]
+    for entry in specs.values():
+        yield from entry.get("options", {})
+
+
+def names_set_in(node: Any) -> Iterator[str]:
+    """Of a file of variables, or of plays and tasks."""
+    if isinstance(node, dict) and not {"hosts", "name", "ansible.builtin.import_playbook"} & node.keys():
+        yield from node
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            for part in ("vars", "ansible.builtin.set_fact"):
+                yield from node.get(part) or {}
+        if isinstance(node, (dict, list)):
+            stack += node.values() if isinstance(node, dict) else node
 
 
 @pytest.mark.parametrize(
