@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -23,11 +24,26 @@ LAST_LINES = 200  # of a log, beside a failure
 ORDER = ("lint", "unit", "loadtest", "localcloud", "roles", "webtier", "e2e", "applications")
 
 
+class Interrupt:
+    """Raises KeyboardInterrupt for a signal, and for those that come with it, to the group and from a parent, no other:
+    it would end the cleaning up."""
+
+    def __init__(self) -> None:
+        self._last = float("-inf")
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._last > 1:
+            self._last = now
+            raise KeyboardInterrupt
+
+
 def pytest_configure() -> None:
     """Who ends a run (`timeout`, a closed terminal) has what was started for it removed, as with Ctrl-C."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    interrupt = Interrupt()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, interrupt)
 
 
 def part(item: pytest.Item) -> str:

@@ -77,6 +77,7 @@ def in_terminal(command: str) -> list[str]:
     return ["script", "--quiet", "--return", "--flush", "--command", command, "/dev/null"]
 
 
+@pytest.mark.timeout(5400)
 def test_one_command_deploys(project: Project, provided: None, options: str, variables: str, tmp_path: Path) -> None:
     container = f"web2py-{project.port}"  # `web2py` may be the user's
 
@@ -85,6 +86,10 @@ def test_one_command_deploys(project: Project, provided: None, options: str, var
         return renamed.replace("docker run", f"docker run {options}")
 
     output = tmp_path / "output"
+
+    def said() -> str:
+        return output.read_text(errors="replace")
+
     with output.open("wb") as file:
         deploying = subprocess.Popen(
             in_terminal(f"{as_shown(DEPLOY)} {variables}"),
@@ -92,10 +97,8 @@ def test_one_command_deploys(project: Project, provided: None, options: str, var
             stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        wait_until(
-            lambda: STAYS in output.read_text() or deploying.poll() is not None, timeout=1800, interval=1, what=STAYS
-        )
-        assert deploying.poll() is None, output.read_text()[-4000:]
+        wait_until(lambda: STAYS in said() or deploying.poll() is not None, timeout=1500, interval=1, what=STAYS)
+        assert deploying.poll() is None, said()[-4000:]
         ask, tear_down, stop = map(as_shown, BESIDE)
         shown = subprocess.run(ask, shell=True, cwd=project.root, check=True, text=True, capture_output=True).stdout
         assert json.loads(shown)["date_time"]

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pathlib, time, pytest
 def cloud():
     pathlib.Path("up").touch()
     yield
+    time.sleep(0.5)
     pathlib.Path("down").touch()
 
 def test_waits(cloud):
@@ -23,14 +25,32 @@ def test_waits(cloud):
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_fixtures_clean_up_after_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "signals",
+    [
+        [signal.SIGTERM],
+        [signal.SIGHUP],
+        # `make test` passes on what the terminal, or `timeout`, sends to all.
+        [signal.SIGTERM, signal.SIGINT],
+        [signal.SIGINT, signal.SIGHUP],
+    ],
+)
+def test_fixtures_clean_up_after_signals(tmp_path: Path, signals: list[signal.Signals]) -> None:
     (tmp_path / "conftest.py").symlink_to(CONFTEST)
     (tmp_path / "test_one.py").write_text(TEST)
-    with subprocess.Popen([sys.executable, "-m", "pytest", "--rootdir", tmp_path], cwd=tmp_path) as process:
+
+    def as_in_a_terminal() -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "--rootdir", tmp_path], cwd=tmp_path, preexec_fn=as_in_a_terminal
+    ) as process:
         try:
             wait_until((tmp_path / "up").exists, what="the test has begun")
-            process.send_signal(number)
+            for number in signals:
+                process.send_signal(number)
+                time.sleep(0.01)  # or the second would be seen first
             assert process.wait(60) == pytest.ExitCode.INTERRUPTED
         finally:
             process.kill()

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
 
@@ -156,6 +157,32 @@ def test_process_that_was_large_for_a_moment_stays(probe: Lab) -> None:
         wait_until(lambda: load.answers[200] > 10 * len(before), "each has been large")
     assert set(load.answers) == {200}
     assert set(processes(probe)) == set(before)
+
+
+DROP_IN = "/etc/systemd/system/uwsgi-web2py.service.d/small.conf"
+
+
+@pytest.fixture
+def too_small(probe: Lab) -> Iterator[Lab]:
+    """A host on which the application alone is larger than a process may be."""
+    restart = "systemctl daemon-reload && systemctl restart uwsgi-web2py"
+    small = "[Service]\nEnvironmentFile=\nEnvironment=PROCESS_MIB=1\n"
+    probe.run("sh", "-c", f"mkdir -p {Path(DROP_IN).parent} && printf '{small}' > {DROP_IN} && {restart}")
+    try:
+        yield probe
+    finally:
+        probe.run("sh", "-c", f"rm {DROP_IN} && {restart}")
+
+
+def test_too_small_a_bound_stops_nobody(too_small: Lab) -> None:
+    """Each process would end after each request, and uWSGI takes a second or two for a new one."""
+    answers = [requests.get(f"{too_small.url}/default/process", timeout=60) for _ in range(200)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.text for answer in answers}) < 100
+    before = processes(too_small)
+    with Load(f"{too_small.url}/default/process", clients=2) as load:
+        wait_until(lambda: not set(processes(too_small)) & set(before), "all have been replaced")
+    assert set(load.answers) == {200}
 
 
 @pytest.mark.parametrize("service", ["uwsgi-web2py", "nginx"])

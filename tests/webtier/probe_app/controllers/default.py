@@ -120,6 +120,10 @@ def leak():
     return "leaked"
 
 
+def process():
+    return str(os.getpid())
+
+
 def swell():
     """As large as `leak`, and then no more."""
     return str(len("x" * (1024 * 1024 * int(request.args(0)))))
