@@ -152,10 +152,10 @@ def test_leaking_process_is_replaced(probe: Lab) -> None:
 def test_process_that_was_large_for_a_moment_stays(probe: Lab) -> None:
     bound = int(probe.run("cat", "/run/uwsgi/size").strip().removeprefix("PROCESS_MIB="))
     before = processes(probe)
-    # All at once, or one process might get each of them.
-    with Load(f"{probe.url}/default/swell/{bound}", clients=2 * len(before)) as load:
+    # All at once, or one process might get each of them. Who waits for too long may be refused: it is much work.
+    with Load(f"{probe.url}/default/swell/{bound}", clients=len(before)) as load:
         wait_until(lambda: load.answers[200] > 10 * len(before), "each has been large")
-    assert set(load.answers) == {200}
+    assert set(load.answers) <= {200, 503}
     assert set(processes(probe)) == set(before)
 
 
