@@ -24,11 +24,16 @@ def processes(lab: Lab) -> dict[int, int]:
     return {int(pid): int(rss) // 1024 for pid, rss in (line.split() for line in lines)}
 
 
+def largest(lab: Lab) -> int:
+    """MiB that a process may have."""
+    return int(lab.run("cat", "/run/uwsgi/size").strip().removeprefix("PROCESS_MIB="))
+
+
 def test_sized_by_the_host(probe: Lab) -> None:
     cores = int(probe.run("nproc"))
     assert len(processes(probe)) == 2 * cores
     memory = int(probe.run("sed", "-n", r"s/^MemTotal: *\([0-9]*\) kB/\1/p", "/proc/meminfo")) // 1024
-    bound = int(probe.run("cat", "/run/uwsgi/size").strip().removeprefix("PROCESS_MIB="))
+    bound = largest(probe)
     assert bound == pytest.approx(memory / 10 / (2 * cores), abs=1)
 
 
@@ -139,7 +144,7 @@ def test_hanging_process_is_replaced(probe: Lab) -> None:
 
 
 def test_leaking_process_is_replaced(probe: Lab) -> None:
-    bound = int(probe.run("cat", "/run/uwsgi/size").strip().removeprefix("PROCESS_MIB="))
+    bound = largest(probe)
     before = processes(probe)
     assert max(before.values()) < bound
     with Load(f"{probe.url}/default/index", clients=2) as others:
@@ -150,7 +155,7 @@ def test_leaking_process_is_replaced(probe: Lab) -> None:
 
 
 def test_process_that_was_large_for_a_moment_stays(probe: Lab) -> None:
-    bound = int(probe.run("cat", "/run/uwsgi/size").strip().removeprefix("PROCESS_MIB="))
+    bound = largest(probe)
     before = processes(probe)
     # All at once, or one process might get each of them. Who waits for too long may be refused: it is much work.
     with Load(f"{probe.url}/default/swell/{bound}", clients=len(before)) as load:
