@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from running_cloud import Cloud
 
 from conformance import operations, servers
 
@@ -146,3 +148,11 @@ def test_a_missing_service_is_named(client: Callable[[str], Any], service: str, 
     assert refused.value.response["Error"]["Code"] == "InvalidAction"
     assert f"The local cloud does not have the service {service}" in refused.value.response["Error"]["Message"]
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_what_was_asked_for_in_vain_is_said(cloud: Cloud) -> None:
+    with pytest.raises(ClientError):
+        cloud.client("ssm").list_associations()
+    assert "ssm: the local cloud does not have the operation ListAssociations" in cloud.log()
+    in_vain = cloud.localcloud("status").stdout.partition("Asked for in vain:")[2]
+    assert re.search(r"ssm +does not have the operation ListAssociations +\d+", in_vain), in_vain
