@@ -397,7 +397,7 @@ class ExpandMigrator(InDBMigrator):
                 self.plan_column(plan, table, fields[column], column, entry, old[column])
         for column in [column for column in old if column not in new]:
             if self.run.drop_columns:
-                plan.changes.append(f"{column} is dropped for good")
+                plan.changes.append(f"{column} is dropped for good{self.held(table, old[column])}")
             else:
                 self.plan_left_over(plan, table, column, old[column])
                 new[column] = old[column]
@@ -406,6 +406,7 @@ class ExpandMigrator(InDBMigrator):
     def plan_column(self, plan, table, field, column, new, old):
         if new["raw_rname"].lower() != old["raw_rname"].lower():
             change = f"{column} is called {new['raw_rname']} in the database instead of {old['raw_rname']}"
+            change += self.held(table, old)
             plan.changes.append(change)
             plan.destructive.append(change)
             return
@@ -413,7 +414,7 @@ class ExpandMigrator(InDBMigrator):
             return
         alter = f"ALTER TABLE {table._rname} ALTER COLUMN {new['rname']}"
         (new_type, new_not_null), (old_type, old_not_null) = split(new["sql"]), split(old["sql"])
-        change = f"{column} is {new['sql']} instead of {old['sql']}"
+        change = f"{column} is {new['sql']} instead of {old['sql'].rstrip()}"
         statements = []
         if new_type != old_type:
             if isinstance(field.type, SQLCustomType) or new["type"].startswith(("reference", "double", "id")):
@@ -421,12 +422,14 @@ class ExpandMigrator(InDBMigrator):
             elif widens(old_type, new_type):
                 statements.append(f"{alter} TYPE {STRING.fullmatch(new_type)['type']};")
             else:
+                change += self.held(table, old)
                 plan.changes.append(change)
                 plan.destructive.append(change)
                 return  # pydal copies the column, NOT NULL or not
         if old_not_null and not new_not_null:
             statements.append(f"{alter} DROP NOT NULL;")
         elif new_not_null and not old_not_null:
+            change += self.held(table, old)
             plan.destructive.append(change)
             # pydal would add a NOT NULL column to copy into, which no table with rows takes.
             if field.default is not None:
@@ -440,6 +443,14 @@ class ExpandMigrator(InDBMigrator):
             plan.changes.append(change)
             plan.statements += statements
             plan.settled.append(column)
+
+    def held(self, table, old):
+        """How much a change that loses data would lose, in words. Counting takes as long as reading the table, so not
+        while others wait for what was changed before."""
+        if self.run.statements or old["raw_rname"] not in self.columns(table._rname):
+            return ""
+        rows, values = self.db.executesql(f"SELECT count(*), count({old['rname']}) FROM {table._rname}")[0]
+        return f" ({values} of {rows} rows have a value)"
 
     def plan_left_over(self, plan, table, column, old):
         self.run.left_over.append(f"{table._tablename}.{column}")
