@@ -94,6 +94,17 @@ def test_secret_of_several_lines_under_a_name_of_its_own(deployed: Project) -> N
     assert "second line" not in refused.output
 
 
+def test_connections_of_the_database_are_changed_by_a_restart(deployed: Project) -> None:
+    waits = "a changed setting waits for a restart: "
+    configure(deployed, db_max_connections=123)
+    succeeded(deployed.playbook("playbooks/database.yml"))
+    assert waits in succeeded(deployed.playbook("playbooks/status.yml")).output
+    restarted = succeeded(deployed.playbook("playbooks/restart_database.yml"))
+    assert "The database was restarted" in restarted.output
+    assert waits not in succeeded(deployed.playbook("playbooks/status.yml")).output
+    assert succeeded(deployed.playbook("playbooks/restart_database.yml")).changed == 0
+
+
 def test_dump_of_another_database(deployed: Project, tmp_path: Path) -> None:
     command = ["--rm", "--volume", f"{tmp_path}:/dump", base_images.POSTGRESQL.tag, "sh", "-c", ELSEWHERE]
     tmp_path.chmod(0o777)
