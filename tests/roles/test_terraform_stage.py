@@ -186,7 +186,7 @@ def test_another_machines_lock_is_left_alone(stage: Stage) -> None:
     lock |= {"Version": "1.11.0", "Created": "2026-01-01T12:00:00Z", "Info": "", "Path": ""}
     stage.client.put_object(Bucket=stage.bucket, Key=LOCK, Body=json.dumps(lock).encode())
     code, output = stage.run("main")
-    assert code != 0
+    assert code != 0, output
     assert "the state of stage network is locked by ann@elsewhere, since 2026-01-01 12:00:00" in output
     assert f"force-unlock -force {lock['ID']}" in output
     assert stage.lock() == lock
@@ -212,6 +212,17 @@ def test_a_provider_that_outlived_its_terraform_is_not_waited_for(stage: Stage) 
             provider.kill()
     assert code == 0, output
     assert "No Terraform of an interrupted run" not in output
+
+
+def test_a_terraform_that_does_not_end_is_named(stage: Stage) -> None:
+    with subprocess.Popen(["sleep", "600"], env={**os.environ, "TF_DATA_DIR": str(stage.data)}) as busy:
+        try:
+            code, output = stage.run("main", __terraform_stage_patience=1)
+        finally:
+            busy.kill()
+    assert code != 0, output
+    assert f"still at work in .deploy/local/terraform/network: process {busy.pid}" in " ".join(output.split())
+    assert f"ps -f {busy.pid}" in output
 
 
 class FormerStage:
@@ -298,7 +309,7 @@ def test_a_killed_terraforms_lock_follows_its_stage(former: FormerStage) -> None
 def test_a_state_that_another_machine_changes_is_not_renamed(former: FormerStage) -> None:
     former.lock("ann@elsewhere", "elb")
     code, output = former.stage.run("former_names")
-    assert code != 0
+    assert code != 0, output
     assert "stage elb, as an earlier version of this project called it, is locked by ann@elsewhere" in output
     assert f"aws s3 rm s3://{former.stage.bucket}/elb/terraform.tfstate.tflock" in output
     assert former.keys() == ["elb/terraform.tfstate.tflock", "vpc/terraform.tfstate"], "no other stage is, either"
@@ -307,7 +318,7 @@ def test_a_state_that_another_machine_changes_is_not_renamed(former: FormerStage
 def test_of_two_different_states_none_is_lost(former: FormerStage) -> None:
     former.write("network", lineage="another", serial=99)
     code, output = former.stage.run("former_names")
-    assert code != 0
+    assert code != 0, output
     assert "vpc/terraform.tfstate and network/terraform.tfstate" in output
     assert (former.read("vpc"), former.read("network")["lineage"]) == (former.state, "another")
 
