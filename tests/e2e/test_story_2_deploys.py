@@ -191,6 +191,8 @@ def test_status_says_what_is_deployed(project: Project) -> None:
         "stopped, template",
         "web2py-local-cpu-low",
         "Database   available, PostgreSQL 17",
+        f"commit {tags(image)['Commit'] or 'unknown'}",
+        "Costs      2 x t3.micro, 4 disks, load balancer, db.t4g.micro, 2 images; ",
     ):
         assert text in run.output
     for instance in now.instances:
@@ -247,6 +249,7 @@ FAULTY_IMAGES = {
         "RUN sed -i 's/moment = request.utcnow.*/raise OSError/' /opt/web2py/applications/welcome/" + CONTROLLER,
         "not ready: /date_time: 500",
     ),
+    "does not start": ("RUN rm /opt/web2py/wsgihandler.py", "not ready: "),
     "does not boot": ("RUN rm /sbin/init && ln -s /bin/false /sbin/init", "its console is empty"),
 }
 
@@ -353,6 +356,11 @@ def test_images_that_are_too_old_are_gone_with_their_snapshots(project: Project)
     used = {mapping["Ebs"]["SnapshotId"] for image in kept for mapping in image["BlockDeviceMappings"]}
     snapshots = project.client("ec2").describe_snapshots(Filters=[{"Name": "tag-key", "Values": ["ContentHash"]}])
     assert {snapshot["SnapshotId"] for snapshot in snapshots["Snapshots"]} <= used
+    before = deployed(project)
+    succeeded(project.playbook("playbooks/deploy.yml", images_to_keep=2))
+    assert deployed(project).images < before.images
+    assert len(deployed(project).images) == 2
+    assert deployed(project).instances == before.instances
 
 
 def test_version_that_fails_only_under_load_is_taken_back(
@@ -378,3 +386,35 @@ def test_version_that_fails_only_under_load_is_taken_back(
     assert served(project) == version
     after = deployed(project)
     assert (after.ami_id, newest_template_image(project)) == (before.ami_id, before.ami_id)
+
+
+FIELD = 'Field("date_time", "datetime", notnull=True)'
+FIELDS = "fields = (db.date_time.id, db.date_time.date_time"
+
+
+def test_column_that_is_taken_away_under_load(
+    project: Project, mended: None, note_figure: Callable[[str], None]
+) -> None:
+    """The version before selects it until its last instance is gone; then it goes, when it is told so."""
+    models, controller = (application(project) / name for name in ("models/db.py", CONTROLLER))
+    without = {path: path.read_text() for path in (models, controller)}
+    edit(models, FIELD, f'{FIELD}, Field("note", default="kept")')
+    edit(models, f"{FIELDS})", f"{FIELDS}, db.date_time.note)")
+    edit(controller, "((row_id, moment),) = rows", "((row_id, moment, _note),) = rows")
+    set_version(project, "6")
+    succeeded(project.playbook("playbooks/deploy.yml"))
+    for path, text in without.items():
+        path.write_text(text)
+    set_version(project, "7")
+    drop = playbook(project, "migrate", drop_columns=True)
+    too_early = drop()
+    assert_refused(too_early, "columns can't be dropped as long as another version", *fleet(project))
+    watched = Watched(project, note_figure, "column taken away", playbook(project, "deploy"))
+    succeeded(watched.run)
+    assert "date_time.note" in watched.run.output, "it is left over"
+    assert (watched.during, watched.afterwards) == ({"6", "7"}, {"7"})
+    wait_until(lambda: len(fleet(project)) == 2, what="the instances of the version before are gone")
+    watched = Watched(project, note_figure, "column dropped", drop)
+    succeeded(watched.run)
+    assert re.search(r"date_time\.note is dropped for good \(\d+ of \d+ rows have a value\)", watched.run.output)
+    assert "date_time.note" not in succeeded(drop()).output, "it is gone"
