@@ -166,7 +166,7 @@ variable "asg_max_size" {
 variable "health_check_grace_period" {
   description = "Seconds after launch in which a failing health check does not get an instance replaced; longer than it takes to boot and pass."
   type        = number
-  default     = 60
+  default     = 180
 
   validation {
     condition     = var.health_check_grace_period >= 0 && var.health_check_grace_period <= 7200 && floor(var.health_check_grace_period) == var.health_check_grace_period

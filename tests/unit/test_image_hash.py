@@ -27,7 +27,7 @@ NOT_IN_IT = {
     "web2py_app_config", "web2py_app_release_tasks", "web2py_app_secrets", "web2py_app_secret_values",
 }  # fmt: skip
 # Not of a role, and in it.
-ELSEWHERE = {"vpc_cidr", "health_check_path"}
+ELSEWHERE = {"vpc_cidr", "health_check_path", "packages_as_of"}
 
 
 def load(path: str) -> Any:

@@ -108,7 +108,7 @@ run "defaults" {
   }
 
   assert {
-    condition     = aws_autoscaling_group.fleet.health_check_type == "ELB" && aws_autoscaling_group.fleet.health_check_grace_period == 60
+    condition     = aws_autoscaling_group.fleet.health_check_type == "ELB" && aws_autoscaling_group.fleet.health_check_grace_period == 180
     error_message = "Instances that don't serve are replaced, after a grace period."
   }
 
