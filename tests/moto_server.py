@@ -11,7 +11,7 @@ from conformance import servers
 
 
 @contextlib.contextmanager
-def moto_server() -> Iterator[str]:
-    """A moto server; its endpoint."""
-    with tempfile.TemporaryDirectory() as directory, servers.server("moto", Path(directory) / "log") as endpoint:
+def moto_server(name: str = "moto") -> Iterator[str]:
+    """A moto server, or with "localcloud" the local cloud's API without machines; its endpoint."""
+    with tempfile.TemporaryDirectory() as directory, servers.server(name, Path(directory) / "log") as endpoint:
         yield endpoint

@@ -7,7 +7,7 @@ import contextlib
 import re
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -69,6 +69,7 @@ UNDER_WAY = ("Pending", "InProgress", "Baking")
 ENDING = ("Cancelling", "RollbackInProgress")
 POLL = 2  # seconds
 CONSOLE_LINES = 5
+FAILING = timedelta(minutes=1)  # that launches go on failing for
 
 
 class Fleet:
@@ -234,7 +235,7 @@ def watch(fleet: Fleet, parameters: dict[str, Any]) -> dict[str, Any]:
     status, reason = refresh["Status"], refresh.get("StatusReason", "")
     percent = refresh.get("PercentageComplete", 0)
     ended = status not in (*UNDER_WAY, *ENDING)
-    trouble = [] if ended and status == "Successful" else troubles(fleet, refresh, parameters)
+    trouble = remaining(fleet, refresh) if status == "Successful" else troubles(fleet, refresh, parameters)
     return {
         "changed": False,
         "status": status,
@@ -242,6 +243,15 @@ def watch(fleet: Fleet, parameters: dict[str, Any]) -> dict[str, Any]:
         "trouble": trouble,
         "progress": f"{status}, {percent} %{': ' if reason else ''}{reason}",
     }
+
+
+def remaining(fleet: Fleet, refresh: dict[str, Any]) -> list[str]:
+    """The instances that have another version after a refresh that says it was successful, one line each."""
+    template = refresh.get("DesiredConfiguration", {}).get("LaunchTemplate")
+    if template is None:
+        return []
+    wanted = {"launch_template_id": template["LaunchTemplateId"], "version": template["Version"]}
+    return [f"{name} was not replaced" for name in compare(fleet, wanted).answer["outdated"]]
 
 
 def troubles(fleet: Fleet, refresh: dict[str, Any], parameters: dict[str, Any]) -> list[str]:
@@ -252,8 +262,7 @@ def troubles(fleet: Fleet, refresh: dict[str, Any], parameters: dict[str, Any]) 
     # By AWS's clock: this machine's may be wrong.
     now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
     activities = [activity for activity in answer["Activities"] if activity["StartTime"] >= refresh["StartTime"]]
-    failed = sorted({activity["StatusMessage"] for activity in activities if activity["StatusCode"] == "Failed"})
-    found = [f"an instance can't be launched: {message}" for message in failed]
+    found = [f"an instance can't be launched: {message}" for message in failed_launches(activities)]
 
     launched: dict[str, datetime] = {}
     for activity in activities:
@@ -278,6 +287,21 @@ def troubles(fleet: Fleet, refresh: dict[str, Any], parameters: dict[str, Any]) 
                 f"({health.get('Description', 'no description')}){console(fleet, name)}"
             )
     return found
+
+
+def failed_launches(activities: list[dict[str, Any]]) -> list[str]:
+    """Why instances can't be launched, when it goes on. A zone may have no room for a moment; the group tries again, in
+    another one, and what was launched after a failure shows that nothing is wrong with the version."""
+    failed: list[dict[str, Any]] = []
+    for activity in sorted(activities, key=lambda activity: activity["StartTime"], reverse=True):
+        if activity["Description"].startswith("Launching"):
+            if activity["StatusCode"] == "Successful":
+                break
+            if activity["StatusCode"] == "Failed":
+                failed.append(activity)
+    if len(failed) < 2 or failed[0]["StartTime"] - failed[-1]["StartTime"] < FAILING:
+        return []
+    return sorted({activity["StatusMessage"] for activity in failed})
 
 
 def console(fleet: Fleet, instance_id: str) -> str:

@@ -63,6 +63,7 @@ resource "aws_db_instance" "this" {
   #checkov:skip=CKV_AWS_157:db_multi_az is the choice of who pays for it
   #checkov:skip=CKV_AWS_353:The smallest instance classes have no Performance Insights
   #checkov:skip=CKV_AWS_118:One-minute CloudWatch metrics are enough, and need no role
+  #checkov:skip=CKV_AWS_226:Except where the settings name a minor version
   #checkov:skip=CKV_AWS_129:The logs can be read in RDS; a copy in CloudWatch costs by the GB
   #checkov:skip=CKV_AWS_161:The application logs in by password: its hosts have no role
   #checkov:skip=CKV2_AWS_69:From PostgreSQL 15 on RDS takes encrypted connections only, unless told otherwise
@@ -71,7 +72,7 @@ resource "aws_db_instance" "this" {
 
   engine                     = "postgres"
   engine_version             = var.engine_version
-  auto_minor_version_upgrade = true
+  auto_minor_version_upgrade = !strcontains(var.engine_version, ".") # of one that is named with its minor, there would be no way back to it
   instance_class             = var.instance_class
   parameter_group_name       = aws_db_parameter_group.this.name
 

@@ -45,6 +45,11 @@ def test_database_must_have_a_connection_for_every_process(aws: Project) -> None
 
 
 def test_chapters_run_alone(aws: Project) -> None:
+    checked = succeeded(aws.playbook("playbooks/preflight.yml"))
+    said = (
+        "holds up to 186 connections to the database. Amazon's own limit for the memory of db.t4g.micro is about 101:"
+    )
+    assert said in " ".join(checked.output.split())
     succeeded(aws.playbook("playbooks/state.yml"))
     succeeded(aws.playbook("playbooks/network.yml"))
     assert len(buckets(aws)) == len(networks(aws)) == 1

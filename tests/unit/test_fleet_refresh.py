@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -80,3 +81,44 @@ def test_instance_on_its_way_out_is_not_compared(world: World, module: ModuleTyp
     world.group.instance_states[0].lifecycle_state = "Terminating"
     found = module.compare(fleet_of(module, world), parameters(world, "3")).answer
     assert (len(found["outdated"]), found["total"]) == (1, 1)
+
+
+def test_successful_when_each_instance_has_the_version(world: World, module: ModuleType) -> None:
+    fleet = fleet_of(module, world)
+    refresh = module.start(fleet, parameters(world, "3"))["refresh_id"]
+    (started,) = fleet.refreshes(InstanceRefreshIds=[refresh])
+    old = {member.instance_id for member in world.members()}
+    assert {line.partition(" ")[0] for line in module.remaining(fleet, started)} == old
+    world.settle(30)
+    watched = module.watch(fleet, {"refresh_id": refresh})
+    assert (watched["status"], watched["trouble"]) == ("Successful", [])
+
+
+def launches(*outcomes: str, seconds: int = 30) -> list[dict[str, Any]]:
+    """A group's activities, newest first, as AWS describes them; outcomes are in the order of time."""
+    begun = datetime(2026, 11, 28, 20, tzinfo=UTC)
+    return [
+        {
+            "Description": "Launching a new EC2 instance.  Status Reason: no room",
+            "StatusCode": outcome,
+            "StatusMessage": "no room",
+            "StartTime": begun + timedelta(seconds=seconds * number),
+        }
+        for number, outcome in enumerate(outcomes)
+    ][::-1]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "found"),
+    [
+        (["Failed"], []),
+        (["Failed", "Failed", "Successful"], []),
+        (["Failed", "Failed", "Failed", "Successful", "Failed"], []),
+        (["Failed", "Failed"], []),
+        (["Successful", "Failed", "Failed", "InProgress", "Failed"], ["no room"]),
+    ],
+)
+def test_launches_have_failed_when_it_goes_on(module: ModuleType, outcomes: list[str], found: list[str]) -> None:
+    assert module.failed_launches(launches(*outcomes)) == found
+    # A moment without room may be more than one failure.
+    assert module.failed_launches(launches(*outcomes, seconds=1)) == []

@@ -12,6 +12,8 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from moto_server import moto_server
 from programs import AWS, as_module
 
@@ -324,6 +326,19 @@ def test_what_a_stage_made_under_its_former_name_is_found(run: Callable[..., Any
         f"aws_cloudwatch_metric_alarm {NAME}-high",
         f"aws_vpc {vpc}",
     ]
+
+
+def test_who_may_not_look_at_roles_has_made_none(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    vpc = boto3.client("ec2").create_vpc(CidrBlock="10.0.0.0/16", **tagged("vpc", "network"))["Vpc"]["VpcId"]
+    ask = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def allowed(client: Any, operation: str, parameters: Any) -> Any:
+        if client.meta.service_model.service_name == "iam":
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no policy allows it"}}, operation)
+        return ask(client, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", allowed)
+    assert run("remove", "network")["removed"] == [f"aws_vpc {vpc}"]
 
 
 def test_a_database_is_adopted_when_the_state_knows_what_it_uses(run: Callable[..., Any]) -> None:

@@ -24,6 +24,11 @@ run "defaults" {
   }
 
   assert {
+    condition     = aws_db_instance.this.auto_minor_version_upgrade
+    error_message = "RDS brings minor versions, which mend what is wrong."
+  }
+
+  assert {
     condition     = aws_db_instance.this.storage_encrypted && !aws_db_instance.this.publicly_accessible
     error_message = "Encrypted, and not reachable from outside."
   }
@@ -84,6 +89,11 @@ run "minor_version_named" {
   assert {
     condition     = aws_db_parameter_group.this.family == "postgres17"
     error_message = "The family is the major version's."
+  }
+
+  assert {
+    condition     = !aws_db_instance.this.auto_minor_version_upgrade
+    error_message = "RDS doesn't leave a minor version that is named: the next plan would want to go back, which RDS refuses."
   }
 }
 
