@@ -153,6 +153,6 @@ def test_a_missing_service_is_named(client: Callable[[str], Any], service: str, 
 def test_what_was_asked_for_in_vain_is_said(cloud: Cloud) -> None:
     with pytest.raises(ClientError):
         cloud.client("ssm").list_associations()
-    assert "ssm: the local cloud does not have the operation ListAssociations" in cloud.log()
+    assert "ssm: the local cloud does not have the operation ListAssociations" in cloud.log
     in_vain = cloud.localcloud("status").stdout.partition("Asked for in vain:")[2]
     assert re.search(r"ssm +does not have the operation ListAssociations +\d+", in_vain), in_vain
