@@ -393,6 +393,30 @@ def test_what_is_older_than_the_lock_is_left_alone(
     assert run("find", "hosts,database,network") == before
 
 
+def test_what_keeps_something_from_being_removed_is_named(
+    orphans: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ec2 = boto3.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16", **tagged("vpc", "network"))["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24", **tagged("subnet", "network"))["Subnet"]["SubnetId"]
+    somebody = ec2.create_network_interface(SubnetId=subnet, Description="somebody's")["NetworkInterface"]
+    ask = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def in_use(client: Any, operation: str, parameters: Any) -> Any:
+        if operation in ("DeleteSubnet", "DeleteVpc"):  # moto doesn't look
+            raise ClientError({"Error": {"Code": "DependencyViolation", "Message": "it has dependencies"}}, operation)
+        return ask(client, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", in_use)
+    options = ["--stages=network", f"--name={NAME}", f"--tags={json.dumps(TAGS)}", f"--bucket={BUCKET}"]
+    monkeypatch.setattr(sys, "argv", ["orphans.py", "remove", *options])
+    assert orphans.main() == 1
+    said = capsys.readouterr().err
+    named = f"it has {somebody['NetworkInterfaceId']} in {subnet}, somebody's\n"
+    assert f"aws_subnet {subnet}: An error occurred (DependencyViolation)" in said
+    assert said.count(named) == 2, "of the subnet, and of the network"
+
+
 def test_a_last_snapshot_is_taken_of_a_database(run: Callable[..., Any]) -> None:
     network = make_network()
     make_database([network["aws_subnet"]], make_group(network["aws_vpc"], "database"))

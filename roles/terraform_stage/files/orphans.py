@@ -441,7 +441,7 @@ def load_balancers(stage: Stage) -> Iterator[Orphan]:
             arn,
             functools.partial(elbv2.delete_load_balancer, LoadBalancerArn=arn),
             # Its interfaces, which hold the subnets, go some time after it.
-            lambda: not balancer_interfaces(stage),
+            lambda: not interfaces(stage, "description", f"ELB app/{stage.name}/*"),
             balancer["CreatedTime"],
         )
     missing = "TargetGroupNotFound"
@@ -451,10 +451,10 @@ def load_balancers(stage: Stage) -> Iterator[Orphan]:
             yield Orphan("aws_lb_target_group", arn, functools.partial(elbv2.delete_target_group, TargetGroupArn=arn))
 
 
-def balancer_interfaces(stage: Stage) -> list[Any]:
-    """Network interfaces of the load balancer."""
-    description = [{"Name": "description", "Values": [f"ELB app/{stage.name}/*"]}]
-    found: list[Any] = stage.client("ec2").describe_network_interfaces(Filters=description)["NetworkInterfaces"]
+def interfaces(stage: Stage, name: str, value: str) -> list[Any]:
+    """Network interfaces, by a filter of EC2's."""
+    filters = [{"Name": name, "Values": [value]}]
+    found: list[Any] = stage.client("ec2").describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
     return found
 
 
@@ -534,6 +534,16 @@ def removed(orphan: Orphan) -> None:
         time.sleep(1)
 
 
+def users(stage: Stage, orphan: Orphan, error: Exception) -> Iterator[str]:
+    """What keeps something from being removed, a line each: the error doesn't name it."""
+    filter_ = {"aws_subnet": "subnet-id", "aws_security_group": "group-id", "aws_vpc": "vpc-id"}.get(orphan.type)
+    if filter_ and "DependencyViolation" in str(error):
+        for interface in interfaces(stage, filter_, orphan.id):
+            owner = interface.get("Attachment", {}).get("InstanceId", "nobody")
+            name = interface["NetworkInterfaceId"]
+            yield f"  it has {name} in {interface['SubnetId']}, {interface.get('Description') or f'of {owner}'}"
+
+
 def doubts(stage: Stage, orphans: list[Orphan]) -> Iterator[str]:
     """Why these may not be what the killed Terraform made."""
     since = stage.locked_since
@@ -544,9 +554,7 @@ def doubts(stage: Stage, orphans: list[Orphan]) -> Iterator[str]:
         if orphan.made is not None and orphan.made < since - SKEW:
             yield f"{orphan} is older than the lock that was left behind ({orphan.made:%F %T}, {since:%F %T})"
         if orphan.type == "aws_vpc":
-            inside = [{"Name": "vpc-id", "Values": [orphan.id]}]
-            interfaces = stage.client("ec2").describe_network_interfaces(Filters=inside)["NetworkInterfaces"]
-            for interface in interfaces:
+            for interface in interfaces(stage, "vpc-id", orphan.id):
                 if interface.get("InterfaceType") != "nat_gateway":
                     yield f"{orphan} is used by {interface['NetworkInterfaceId']}"
 
@@ -587,7 +595,7 @@ def remove(arguments: argparse.Namespace) -> int:
                 removed(orphan)
                 done.append(str(orphan))
             except (BotoCoreError, ClientError, TimeoutError) as error:
-                print(f"{orphan}: {error}", file=sys.stderr)
+                print("\n".join([f"{orphan}: {error}", *users(stage, orphan, error)]), file=sys.stderr)
                 failed = 1
     print(json.dumps({"removed": done, "adopt": adopt}))
     return failed
