@@ -214,6 +214,22 @@ def test_a_provider_that_outlived_its_terraform_is_not_waited_for(stage: Stage) 
     assert "No Terraform of an interrupted run" not in output
 
 
+def test_a_change_that_does_not_make_what_takes_long_is_waited_for(stage: Stage) -> None:
+    options = {"terraform_stage_background": True, "terraform_stage_background_for": "terraform_data.made"}
+    stage.slow.touch()
+    code, output = stage.run("main", **options)
+    assert code == 0, output
+    assert "known: {}" in output, "it is being made"
+    stage.slow.unlink()
+    # Which waits for the first run's Terraform.
+    code, output = stage.run("main", **options, name_prefix="changed")
+    assert code == 0, output
+    assert 'known: {"network": {"made": "changed"}}' in output
+    code, output = stage.run("main", **options, name_prefix="changed")
+    assert code == 0, output
+    assert 'known: {"network": {"made": "changed"}}' in output
+
+
 def test_a_terraform_that_does_not_end_is_named(stage: Stage) -> None:
     with subprocess.Popen(["sleep", "600"], env={**os.environ, "TF_DATA_DIR": str(stage.data)}) as busy:
         try:
