@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from migration_lab import (
     postgresql,
     unpack_web2py,
 )
-from running_cloud import docker
+from running_cloud import PROJECT_ROOT, docker
 
 NUMBERS = itertools.count()
 # The status of a refusal.
@@ -186,13 +187,15 @@ def test_removed_column_stays_for_the_old_version(empty: Application) -> None:
 
 
 def test_renamed_in_three_deploys(empty: Application) -> None:
-    """The worked example of docs/migrations.md: at each step the version before goes on."""
+    """The worked example of docs/migrations.md, word for word: at each step the version before goes on."""
+    page = (PROJECT_ROOT / "docs/migrations.md").read_text()
+    (add_and_fill,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (fill,) = re.findall(r"`(db\.executesql\(.*\))`", page)
+    assert "-e drop_columns=yes" in page
     steps = [
         thing('"note"'),
-        thing('"note"', '"remark"')
-        + "\nif request.is_shell:\n    db(db.thing.remark == None).update(remark=db.thing.note)",
-        thing('"remark"')
-        + "\nif request.is_shell:\n    db.executesql('UPDATE thing SET remark = note WHERE remark IS NULL')",
+        add_and_fill,
+        thing('"remark"') + f"\nif request.is_shell:\n    {fill}",
         thing('"remark"'),
     ]
     app = empty
@@ -200,7 +203,7 @@ def test_renamed_in_three_deploys(empty: Application) -> None:
     app.query("INSERT INTO thing (note) VALUES ('a'), ('b')")
     first = app.migrate(steps[1])
     assert first.lines[-2:] == ['UPDATE "thing": 2 rows', "schema changed"]
-    with Version(app.uri, thing('"note"')) as old, Version(app.uri, thing('"note"', '"remark"')) as new:
+    with Version(app.uri, steps[0]) as old, Version(app.uri, thing('"note"', '"remark"')) as new:
         assert old.insert(note="written meanwhile")
         assert new.insert(note="both", remark="both")
     app.models(steps[2])

@@ -40,6 +40,12 @@ addEventListener("load", () => {
     };
     return {
       width: root.clientWidth, content: root.scrollWidth,
+      tables: [...page.querySelectorAll("summary")].map(summary => {
+        summary.focus();
+        const focused = page.activeElement === summary;
+        summary.click();  // what Enter does there
+        return focused && summary.parentElement.open;
+      }),
       background: luminance(style(page.body).backgroundColor),
       contrast: Math.min(...texts.map(contrast)),
       charts: shown.map(chart => {
@@ -61,12 +67,32 @@ addEventListener("load", () => {
 """
 
 
-@pytest.fixture(scope="module", params=["light", "dark"])
+def one_run(_directory):
+    return report.render(loadtest_results.result(), loadtest_results.result(60))
+
+
+def two_runs(directory):
+    for name, seconds in (("before", 60), ("now", 120)):
+        (directory / name).mkdir()
+        (directory / name / "result.json").write_text(json.dumps(loadtest_results.result(seconds)))
+    return report.compare_runs(directory / "before", directory / "now").read_text()
+
+
+# Each page, how many charts it has, their part of the width on a wide screen, and how high they are on a narrow one.
+PAGES = {one_run: (5, 1, 100), two_runs: (10, 0.5, 90)}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(page, scheme) for page in PAGES for scheme in ("light", "dark")],
+    ids=lambda given: f"{given[0].__name__}-{given[1]}",
+)
 def seen(request, tmp_path_factory):
-    """What is seen of the page at each width, in light or dark."""
+    """Which page, in light or dark, and what is seen of it at each width."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium to look with (apt-get install chromium)")
-    page = report.render(loadtest_results.result(), loadtest_results.result(60))
+    make, scheme = request.param
+    page = make(tmp_path_factory.mktemp("runs"))
     frames = "".join(
         f'<iframe srcdoc="{html.escape(page)}" style="width: {width}px; height: 2000px; border: 0"></iframe>'
         for width in WIDTHS
@@ -83,7 +109,7 @@ def seen(request, tmp_path_factory):
         "--no-first-run",
         f"--user-data-dir={directory / 'profile'}",
         # 0 is dark, 1 is light.
-        f"--blink-settings=preferredColorScheme={0 if request.param == 'dark' else 1}",
+        f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}",
         "--window-size=1400,2400",
         "--dump-dom",
         f"file://{directory / 'frames.html'}",
@@ -91,11 +117,11 @@ def seen(request, tmp_path_factory):
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     found = re.search(r'<pre id="seen">(\[.*?\])</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]
-    return request.param, json.loads(html.unescape(found[1]))
+    return make, scheme, json.loads(html.unescape(found[1]))
 
 
 def test_colours_follow_the_screen(seen):
-    scheme, pages = seen
+    _, scheme, pages = seen
     for page in pages:
         assert (page["background"] < 0.1) == (scheme == "dark")
         # WCAG AA for text.
@@ -103,19 +129,26 @@ def test_colours_follow_the_screen(seen):
 
 
 def test_nothing_is_wider_than_the_screen(seen):
-    for page, width in zip(seen[1], WIDTHS, strict=True):
+    for page, width in zip(seen[2], WIDTHS, strict=True):
         # A scroll bar takes some.
         assert width - 20 <= page["width"] <= width
         assert page["content"] <= page["width"]
 
 
 def test_every_chart_is_drawn_within_its_frame_and_readable(seen):
-    for page, width in zip(seen[1], WIDTHS, strict=True):
-        assert len(page["charts"]) == 5
+    number, part, height = PAGES[seen[0]]
+    for page, width in zip(seen[2], WIDTHS, strict=True):
+        assert len(page["charts"]) == number
         for chart in page["charts"]:
             assert chart["drawn"] > 0, chart
             assert not chart["broken"], chart
             assert not chart["outside"], chart
-            assert 0.7 * min(width, 900) < chart["width"] <= width, chart
-            assert chart["height"] >= 100, chart
+            assert 0.7 * min(width, 900 * part) < chart["width"] <= width, chart
+            assert chart["height"] >= height, chart
             assert chart["tick"] >= 9, chart
+
+
+def test_every_chart_has_its_figures_without_a_mouse(seen):
+    for page in seen[2]:
+        assert len(page["tables"]) >= PAGES[seen[0]][0]
+        assert all(page["tables"])

@@ -38,6 +38,27 @@ ANNOUNCED = """
         story_announce: false
 """
 
+WAITING = """
+- name: Play
+  hosts: localhost
+  tasks:
+    - name: All parts are there
+      parts: {counted: "{{ playbook_dir }}/counted"}
+      register: found
+      until: found.there == 4
+      retries: 9
+      delay: 0
+"""
+PARTS = """
+import pathlib
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule({"counted": {"type": "path"}})
+counted = pathlib.Path(module.params["counted"])
+there = len(counted.read_text()) + 1 if counted.exists() else 1
+counted.write_text(there * ".")
+module.exit_json(there=there, progress=f"{max(there, 2)} of 4 are there")
+"""
+
 
 def run(playbook: Path) -> list[str]:
     """The lines that a run of it writes."""
@@ -58,3 +79,13 @@ def test_a_task_is_announced_that_has_the_variable_itself(tmp_path: Path) -> Non
     (tmp_path / "play.yml").write_text(ANNOUNCED)
     said = [line for line in run(tmp_path / "play.yml") if line.startswith("...")]
     assert said == ["...      What does have the variable"]
+
+
+def test_how_far_it_is_is_said_when_that_changes(tmp_path: Path) -> None:
+    (tmp_path / "play.yml").write_text(WAITING)
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library/parts.py").write_text(PARTS)
+    said = [line for line in run(tmp_path / "play.yml") if line.startswith("waiting: ")]
+    first, second = said
+    assert first == "waiting: [localhost] All parts are there: 2 of 4 are there"
+    assert re.fullmatch(re.escape(first.replace("2 of", "3 of")) + r" \(\d+ s so far\)", second)
