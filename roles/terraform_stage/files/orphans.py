@@ -538,7 +538,11 @@ def users(stage: Stage, orphan: Orphan, error: Exception) -> Iterator[str]:
     """What keeps something from being removed, a line each: the error doesn't name it."""
     filter_ = {"aws_subnet": "subnet-id", "aws_security_group": "group-id", "aws_vpc": "vpc-id"}.get(orphan.type)
     if filter_ and "DependencyViolation" in str(error):
-        for interface in interfaces(stage, filter_, orphan.id):
+        try:
+            found = interfaces(stage, filter_, orphan.id)
+        except (BotoCoreError, ClientError):  # what was to be explained is said all the same
+            return
+        for interface in found:
             owner = interface.get("Attachment", {}).get("InstanceId", "nobody")
             name = interface["NetworkInterfaceId"]
             yield f"  it has {name} in {interface['SubnetId']}, {interface.get('Description') or f'of {owner}'}"
