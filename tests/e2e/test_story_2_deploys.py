@@ -192,7 +192,7 @@ def test_status_says_what_is_deployed(project: Project) -> None:
         "web2py-local-cpu-low",
         "Database   available, PostgreSQL 17",
         f"commit {tags(image)['Commit'] or 'unknown'}",
-        "Costs      2 x t3.micro, 4 disks, load balancer, db.t4g.micro, 2 images; ",
+        f"Costs      2 x t3.micro, 4 disks, load balancer, db.t4g.micro, {len(now.images)} images; ",
     ):
         assert text in run.output
     for instance in now.instances:
